@@ -1,0 +1,72 @@
+# Everything here needs python3 (3.11 or newer), git, go and make; uv and the cluster's programs are fetched or built
+# once, into a cache outside the clone. Nothing else on the machine is touched.
+UV_VERSION := 0.13.9
+
+CACHE := $(or $(STAGING_TOOLS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/staging-cronjobs)
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+OWN_UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
+UV := $(or $(shell command -v uv),$(OWN_UV))
+UV_RUN := "$(UV)" run --locked
+CONTROLPLANE := PYTHONPATH="$(CURDIR)/tests" $(PYTHON) -m controlplane
+
+export UV_PYTHON_DOWNLOADS := never
+export UV_CACHE_DIR ?= $(CACHE)/uv-cache
+unexport VIRTUAL_ENV
+
+# What the lowest versions of the dependencies are tried with: all that needs no cluster, and one part that does.
+LOWEST_TESTS := $(wildcard tests/unit tests/chart) tests/controlplane -k "not side_by_side and not left"
+
+ifeq ($(PYTHON),)
+$(error python3 is older than 3.11 or missing, and so are python3.11 to python3.14)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-lowest lint format cluster cluster-down bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(UV) ## show it on a cluster of its own
+	$(CONTROLPLANE) run -- $(UV_RUN) python tests/demo.py
+
+test: $(UV) ## run all tests (ARGS="-k name" for some)
+	$(CONTROLPLANE) build
+	$(UV_RUN) pytest $(ARGS)
+
+test-lowest: $(UV) ## run tests with the lowest versions of the dependencies that pyproject.toml allows
+	"$(UV)" venv --quiet --allow-existing --python '>=3.11,<3.13' .venv-lowest  # they are older than Python 3.13
+	"$(UV)" pip install --quiet --python .venv-lowest --resolution lowest-direct --group dev --editable .
+	$(CONTROLPLANE) build
+	.venv-lowest/bin/python -m pytest $(LOWEST_TESTS)
+
+lint: $(UV) ## check style and types
+	$(UV_RUN) ruff check
+	$(UV_RUN) ruff format --check
+	$(UV_RUN) ty check
+
+format: $(UV) ## format the code
+	$(UV_RUN) ruff check --fix-only
+	$(UV_RUN) ruff format
+
+cluster: ## start a cluster to play with: eval "$(make -s cluster)"
+	@$(CONTROLPLANE) up
+
+cluster-down: ## stop it
+	@$(CONTROLPLANE) down
+
+bench: $(UV) ## measure
+	$(UV_RUN) python tests/bench.py
+
+docs: $(UV) ## write the generated parts of the documentation
+	$(UV_RUN) python tests/docs.py --write
+
+clean: cluster-down ## remove all that was made in this clone (the cache stays)
+	rm -rf .venv .venv-lowest dist .pytest_cache .ruff_cache .hypothesis
+	find charts renderer tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(OWN_UV):
+	@echo 'installing uv $(UV_VERSION) …' >&2
+	@rm -rf "$(CACHE)/uv-$(UV_VERSION)"
+	@$(PYTHON) -m venv "$(CACHE)/uv-$(UV_VERSION)"
+	@"$(CACHE)/uv-$(UV_VERSION)/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check 'uv==$(UV_VERSION)'

@@ -1,0 +1,187 @@
+"""`staging deploy`, `pause` and `resume`: the order of steps. Nothing is changed before every check has passed."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from . import branches, catalogue, checks, cleanup, releases, values
+from .catalogue import Dataset
+from .errors import Outside, Refused, Superseded, Unfinished, Usage
+from .releases import Cluster, Release
+from .settings import Settings
+from .staged_version import StagedVersion
+from .values import Record, Values
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a deploy did."""
+
+    cluster: Cluster
+    release: str
+    installed: bool  # False: an existing release was upgraded
+    values: Values
+    main_version: str | None
+    notices: tuple[str, ...] = ()
+
+
+def deploy(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    load: Callable[[str], list[Dataset]],
+    *,
+    paused: bool = False,
+    skip: Collection[str] = (),
+    say: Say,
+) -> Outcome:
+    """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given."""
+    _check_image(image)
+    checkout = branches.checkout(settings)
+    say(f"fetching {settings.main} of {checkout.repository}")
+    checkout.fetch_main()
+    say("loading the datasets")
+    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    main = f"{settings.remote}/{settings.main}"
+    main_version = checkout.main_version(checks.check_template(dataset, staged))
+    checks.check_main(staged, main, main_version)
+    cluster = releases.connect(settings)
+    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
+    say(f"asking the cluster ({cluster})")
+    if main_version is None:
+        production = [c["metadata"]["name"] for c in dataset.cronjobs]
+        checks.check_new(
+            staged, main, checkout.templates_on_main(staged.dataset_id), list(cluster.existing(production))
+        )
+    release = cluster.find(staged.release)
+    checks.check_identity(release, new.record)
+    existing = cluster.existing([job.name for job in new.jobs.values()])
+    checks.check_free(existing, staged.release, cluster.namespace)
+    live = release is not None and release.live
+    suspend = paused or (release.values.suspend if release and live else settings.first_deploy == "paused")
+    new = new.model_copy(update={"suspend": suspend})
+    text = values.dump(new)
+    cluster.dry_run(staged.release, text)
+    _check_head(checkout, staged, new.record.commit)
+    say(f"{'upgrading' if live else 'installing'} release {staged.release}")
+    cluster.upgrade(staged.release, text, new.release_labels, _description(new.record))
+    notices = _after(cluster, checkout, staged, new.record.commit)
+    return Outcome(cluster, staged.release, not live, new, main_version, (*_image_notice(new), *notices))
+
+
+def render(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    load: Callable[[str], list[Dataset]],
+    *,
+    paused: bool = False,
+    skip: Collection[str] = (),
+) -> Values:
+    """The values of one staged version: no cluster and no remote is asked."""
+    _check_image(image)
+    checkout = branches.checkout(settings)
+    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    checks.check_template(dataset, staged)
+    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
+    return new.model_copy(update={"suspend": paused})
+
+
+def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool) -> tuple[Release, bool]:
+    """Pause or resume a release: the chart's `suspend`, all other values as they are. False: it was so already."""
+    release = cluster.find(staged.release)
+    if release is None or not release.live:
+        state = f"is {release.status}" if release else "does not exist"
+        raise Refused(f"release {staged.release} {state} in {cluster}: there is nothing to pause or resume")
+    _check_target(release, staged)
+    if release.status.startswith("pending"):
+        raise Outside(
+            f"release {release.name} is {release.status}: another deploy is at work; wait for it and run again"
+        )
+    if release.values.suspend == suspend:
+        return release, False
+    new = release.values.model_copy(update={"suspend": suspend})
+    text = values.dump(new)
+    cluster.upgrade(release.name, text, new.release_labels, "paused" if suspend else "resumed")
+    return release, True
+
+
+def _render(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    dataset: Dataset,
+    checkout: branches.Checkout,
+    *,
+    skip: Collection[str],
+    namespace: str,
+) -> Values:
+    prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+    values.check_skipped(dataset, skip, prefix)
+    record = Record(
+        repository=checkout.repository,
+        dataset_id=staged.dataset_id,
+        version=staged.version,
+        branch=staged.branch,
+        commit=checkout.head(),
+        image=image,
+        template_path=dataset.template_path or "",
+        stores=dataset.stores,
+    )
+    return values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
+
+
+def _check_image(image: str) -> None:
+    if not image or image != image.strip() or any(c.isspace() for c in image):
+        raise Usage(f"the image is {image!r}: pass --docker-image with the image that the jobs run")
+
+
+def _check_target(release: Release, staged: StagedVersion) -> None:
+    if release.values.record.staged_version != staged:
+        record = release.values.record
+        raise Refused(
+            f"release {release.name} belongs to {record.dataset_id} v{record.version}, not to {staged.branch}"
+        )
+
+
+def _check_head(checkout: branches.Checkout, staged: StagedVersion, commit: str) -> None:
+    """Just before the change: a deploy that finishes after a cleanup would be an orphan for ever."""
+    head = checkout.remote_head(staged.branch)
+    if head is None:
+        raise Superseded(f"branch {staged.branch} is not on {checkout.remote}: push it first, or it was deleted")
+    if head != commit:
+        raise Superseded(
+            f"branch {staged.branch} is at {head[:12]} on {checkout.remote}, not at {commit[:12]}: "
+            "a newer push deploys it"
+        )
+
+
+def _after(cluster: Cluster, checkout: branches.Checkout, staged: StagedVersion, commit: str) -> list[str]:
+    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well."""
+    try:
+        head = checkout.remote_head(staged.branch)
+    except Outside as error:
+        raise Unfinished(
+            f"{staged.release} is deployed, but whether its branch still exists is unknown: {error}"
+        ) from None
+    if head is None:
+        release = cluster.find(staged.release)
+        if release:
+            cleanup.remove(cluster, release)
+        raise Superseded(f"branch {staged.branch} was deleted meanwhile: release {staged.release} was removed again")
+    if head != commit:
+        return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
+    return []
+
+
+def _image_notice(new: Values) -> list[str]:
+    pods = [job.spec["jobTemplate"]["spec"]["template"]["spec"] for job in new.jobs.values()]
+    images = {c.get("image") for pod in pods for c in pod["containers"]}
+    if new.record.image in images:
+        return []
+    return [f"no job runs the image {new.record.image}: they run {', '.join(sorted(map(str, images)))}"]
+
+
+def _description(record: Record) -> str:
+    return f"{record.branch} at {record.commit[:12]}"

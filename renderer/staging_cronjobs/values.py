@@ -1,0 +1,263 @@
+"""The values file: the contract between Python and the chart, and how a catalogue entry becomes one.
+
+`values.schema.json` of the chart is generated from these models: `python -m staging_cronjobs.values`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from .catalogue import Dataset
+from .errors import Refused, suggestion
+from .staged_version import StagedVersion
+
+LABEL = "staging-cronjobs/"
+JOB_LABEL = f"{LABEL}job."
+FORMAT = 1
+EXACT = 2**53  # Helm reads every number as a 64-bit float: larger integers would change
+# Characters that empty a whole spec without a word when Helm writes YAML (toYaml), and U+0085, which becomes a space.
+UNWRITABLE = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+
+_OBJECT: dict[str, Any] = {"type": "object"}
+_SPEC_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "description": "The CronJob spec as the dataset gave it. Whether it is valid is asked of the cluster.",
+    "required": ["schedule", "jobTemplate"],
+    "properties": {
+        "schedule": {"type": "string"},
+        "jobTemplate": _OBJECT
+        | {
+            "required": ["spec"],
+            "properties": {"spec": _OBJECT | {"required": ["template"], "properties": {"template": _OBJECT}}},
+        },
+    },
+}
+
+
+class Record(BaseModel):
+    """Facts about a staged version. Changing them changes no job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = Field(default=FORMAT, description="The version of this contract.")
+    repository: str = Field(description="Where the code lives: owner/name.")
+    dataset_id: str = Field(description="The dataset's id.")
+    version: str = Field(description="The staged version: numbers joined by dots.")
+    branch: str = Field(description="The branch whose pushes deploy this release.")
+    commit: str = Field(description="The commit that was deployed.")
+    image: str = Field(description="The image that the jobs run.")
+    template_path: str = Field(description="Where the dataset's template lies in the repository.")
+    stores: list[str] = Field(description="Where this version writes; cleanup names them and deletes none.")
+
+    @property
+    def staged_version(self) -> StagedVersion:
+        """The dataset id and version as one."""
+        return StagedVersion(self.dataset_id, self.version)
+
+
+class Job(BaseModel):
+    """One cron job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="The CronJob's name, CRON_JOB_NAME and the Sentry monitor's slug: 50 at most.")
+    labels: dict[str, str] = Field(default={}, description="Labels that the dataset's object carried.")
+    annotations: dict[str, str] = Field(default={}, description="Annotations that the dataset's object carried.")
+    spec: Annotated[dict[str, Any], WithJsonSchema(_SPEC_SHAPE)]
+
+
+class Values(BaseModel):
+    """Everything the chart needs for one staged version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record: Record
+    suspend: bool = Field(
+        default=False,
+        description="true pauses every job; a job that its own spec suspends stays suspended.",
+    )
+    jobs: dict[str, Job] = Field(description="The cron jobs by key.")
+
+    @property
+    def release_labels(self) -> dict[str, str]:
+        """Labels for Helm's own record, which it carries from revision to revision: the identity and every job name."""
+        record = {f"{LABEL}dataset-id": self.record.dataset_id, f"{LABEL}dataset-version": self.record.version}
+        return record | {f"{JOB_LABEL}{key}": job.name for key, job in self.jobs.items()}
+
+
+def build(
+    dataset: Dataset, record: Record, *, skip: Collection[str] = (), prefix: str = "", namespace: str = ""
+) -> Values:
+    """The values of one staged version of `dataset`, without the jobs whose keys are in `skip`, not paused.
+
+    Raises `Refused` for a dataset without jobs, a job that is not a plain CronJob, names that cannot be made, and
+    values that Helm cannot carry.
+    """
+    staged = record.staged_version
+    jobs: dict[str, Job] = {}
+    for resource in dataset.cronjobs:
+        name = _check_resource(dataset.dataset_id, resource)
+        key = key_of(name, dataset.dataset_id, prefix)
+        if key in jobs:
+            raise Refused(f"dataset {dataset.dataset_id} gives two jobs with the key {key!r}: rename one ({name})")
+        spec, metadata = _without_nulls(resource.get("spec")), _without_nulls(resource["metadata"])
+        _check_spec(name, spec)
+        if namespace and metadata.get("namespace", namespace) != namespace:
+            raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
+        jobs[key] = Job(
+            name=staged.job_name(key, indexed_workers(spec)),
+            labels=metadata.get("labels", {}),
+            annotations=metadata.get("annotations", {}),
+            spec=spec,
+        )
+    kept = {key: job for key, job in sorted(jobs.items()) if key not in skip}
+    if not kept:
+        left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
+        raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
+    values = Values(record=record, jobs=kept)
+    if problem := next(_unwritable(values.model_dump(), ""), None):
+        raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problem}")
+    return values
+
+
+def check_skipped(dataset: Dataset, skip: Collection[str], prefix: str) -> None:
+    """Raises `Refused` when a key to skip is none of the dataset's: a typing error would deploy the job after all."""
+    keys = {key_of(str(r.get("metadata", {}).get("name")), dataset.dataset_id, prefix) for r in dataset.cronjobs}
+    if missing := sorted(set(skip) - keys):
+        raise Refused(f"dataset {dataset.dataset_id} has no job {missing[0]!r} to skip{suggestion(missing[0], keys)}")
+
+
+def key_of(name: str, dataset_id: str, prefix: str = "") -> str:
+    """What names a job within its dataset: its production name without the dataset id, or without the set prefix."""
+    for start in sorted(filter(None, (dataset_id, prefix)), key=len, reverse=True):
+        if name.startswith(f"{start}-"):
+            return name.removeprefix(f"{start}-")
+    raise Refused(
+        f"job {name!r} of dataset {dataset_id} is named neither {dataset_id}-<key>"
+        f"{f' nor {prefix}-<key>' if prefix else ''}: rename it, or set its prefix in [tool.staging-cronjobs]: "
+        f'job-prefixes = {{ "{dataset_id}" = "<prefix>" }}'
+    )
+
+
+def indexed_workers(spec: Mapping[str, Any]) -> int:
+    """How many Indexed pods a CronJob spec asks for; 1 for any other job."""
+    job = spec.get("jobTemplate", {}).get("spec", {})
+    completions = job.get("completions", 1)
+    return completions if job.get("completionMode") == "Indexed" and isinstance(completions, int) else 1
+
+
+def dump(values: Values) -> str:
+    """The values file: YAML in which every string is double-quoted, so that no reader takes one for something else."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - ruamel's signature
+            return True
+
+    Representer.add_representer(str, lambda r, text: r.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = Representer
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.default_flow_style = False
+    yaml.width = 2**31
+    stream = StringIO()
+    yaml.dump(values.model_dump(), stream)
+    return stream.getvalue()
+
+
+def parse(release: str, value: object) -> Values:
+    """The values of an existing release. Raises `Refused` for what this program did not write or is too old to read."""
+    record = value.get("record") if isinstance(value, Mapping) else None
+    if not isinstance(record, Mapping):
+        raise Refused(f"release {release} is not a staged version: it has no record; nothing was touched")
+    if isinstance(record.get("format"), int | float) and record["format"] > FORMAT:
+        raise Refused(
+            f"release {release} was made by a newer version of this program (record format {record['format']}, "
+            f"known up to {FORMAT}): update staging-cronjobs"
+        )
+    try:
+        return Values.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(
+            f"release {release} has values of another shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
+
+
+def schema() -> str:
+    """`values.schema.json`, from the models: shape only."""
+    document: dict[str, Any] = Values.model_json_schema()
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "staging-cronjobs"}
+    document["properties"]["global"] = {"type": "object", "description": "Helm's own; not used."}
+    return json.dumps(_without_titles(document), indent=2) + "\n"
+
+
+def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
+    """The name of a resource that can be staged. Raises `Refused` for anything but a plain CronJob."""
+    metadata = resource.get("metadata")
+    kind = f"{resource.get('apiVersion')} {resource.get('kind')}"
+    if not isinstance(metadata, Mapping) or not isinstance(name := metadata.get("name"), str) or not name:
+        raise Refused(f"dataset {dataset_id} gives a {kind} without a metadata.name")
+    if kind != "batch/v1 CronJob":
+        raise Refused(f"dataset {dataset_id} gives {name!r}, a {kind}: only a batch/v1 CronJob can be staged")
+    extra = {k for k, v in metadata.items() if v not in (None, {}, [])} - {"name", "namespace", "labels", "annotations"}
+    if extra:
+        raise Refused(
+            f"job {name!r} of dataset {dataset_id} sets metadata.{min(extra)}, which a release does not carry"
+        )
+    return name
+
+
+def _check_spec(name: str, spec: object) -> None:
+    path, value = "spec", spec
+    for field in ("jobTemplate", "spec", "template", "spec"):
+        if not isinstance(value, Mapping):
+            break
+        path, value = f"{path}.{field}", value.get(field)
+    if not isinstance(value, Mapping):
+        raise Refused(f"job {name!r}: {path} is missing, or is not an object")
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("schedule"), str):
+        raise Refused(f"job {name!r}: spec.schedule is missing, or is not a string")
+    if not isinstance(value.get("containers"), list) or not value["containers"]:
+        raise Refused(f"job {name!r}: {path}.containers is missing, or empty")
+
+
+def _without_nulls(value: Any) -> Any:
+    """The same without null fields, which mean "absent" to Kubernetes and "delete" to Helm."""
+    if isinstance(value, Mapping):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _unwritable(value: Any, path: str) -> Iterator[str]:
+    """Every place whose value would not survive, with the reason."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _unwritable(key, f"the key of {path}.{key!a}")
+            yield from _unwritable(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unwritable(item, f"{path}[{index}]")
+    elif isinstance(value, str) and (match := UNWRITABLE.search(value)):
+        yield f"{path} holds the character U+{ord(match[0]):04X}, which YAML cannot carry: remove it"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{path} is {value}, which is not a number that JSON knows"
+    elif isinstance(value, int) and abs(value) > EXACT:
+        yield f"{path} is {value}: Helm keeps integers exact only up to {EXACT}; write it as a string"
+
+
+def _without_titles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_titles(v) for k, v in value.items() if k != "title" or not isinstance(v, str)}
+    return [_without_titles(v) for v in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    print(schema(), end="")

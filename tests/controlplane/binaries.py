@@ -1,0 +1,223 @@
+"""The programs that tests need: found in the cache, else on PATH in a fitting version, else built with Go."""
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "modules"
+KUBERNETES = (
+    "-X k8s.io/component-base/version.gitVersion={version}"
+    " -X k8s.io/component-base/version.gitMajor={major}"
+    " -X k8s.io/component-base/version.gitMinor={minor}"
+)
+
+
+class UnavailableError(Exception):
+    """Something outside is missing or failed; the message is one sentence for a person."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """One program: where its pinned version is written, and how it is built."""
+
+    key: str  # what this package calls it
+    name: str  # what the file is called
+    folder: str  # its folder in modules/
+    module: str  # the Go module whose version is the program's
+    package: str  # the command's package within the module
+    ldflags: str  # programs that are not built by their own Makefile do not know their version
+    seconds: int  # to build the first time on two cores, for the progress line
+    version_command: tuple[str, ...] = ("--version",)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def version(self) -> str:
+        return _in_go_mod(self.folder, rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)")
+
+    @property
+    def cached(self) -> Path:
+        system, machine = platform.system().lower(), platform.machine().lower()
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+        return cache() / f"{self.name}-{self.version}-{system}-{machine}" / self.name
+
+    def fits(self, version: str) -> bool:
+        """Server parts must be exactly the pinned ones, and tests name Helm's versions.
+
+        kubectl supports servers one minor version away, so any such kubectl will do.
+        """
+        wanted, found = _numbers(self.version), _numbers(version)
+        if self.key == "kubectl":
+            return wanted[:1] == found[:1] and abs(wanted[1] - found[1]) <= 1
+        return wanted == found
+
+
+def _kubernetes(name: str, seconds: int, version_command: tuple[str, ...] = ("--version",)) -> Binary:
+    module = "k8s.io/kubernetes"
+    return Binary(name, name, "kubernetes", module, f"/cmd/{name}", KUBERNETES, seconds, version_command)
+
+
+def _kwok(name: str, seconds: int) -> Binary:
+    ldflags = "-X sigs.k8s.io/kwok/pkg/consts.Version={number}"
+    return Binary(name, name, "kwok", "sigs.k8s.io/kwok", f"/cmd/{name}", ldflags, seconds)
+
+
+def _helm(key: str, major: int, seconds: int) -> Binary:
+    module = f"helm.sh/helm/v{major}"
+    ldflags = f"-X {module}/internal/version.version={{version}}"
+    return Binary(key, "helm", key, module, "/cmd/helm", ldflags, seconds, ("version", "--short"))
+
+
+BINARIES = {
+    binary.key: binary
+    for binary in (
+        _helm("helm4", 4, 95),
+        _kubernetes("kube-apiserver", 225),
+        _kubernetes("kube-controller-manager", 90),
+        _kubernetes("kube-scheduler", 10),
+        _kubernetes("kubectl", 25, ("version", "--client")),
+        Binary("etcd", "etcd", "etcd", "go.etcd.io/etcd/server/v3", "", "", 35),
+        _kwok("kwok", 60),
+        _kwok("kwokctl", 15),
+        _helm("helm3", 3, 60),
+        _helm("helm3-oldest", 3, 60),
+    )
+}
+SERVER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "kwokctl")
+
+
+def cache() -> Path:
+    """The folder, outside any clone, that all clones share."""
+    if explicit := os.environ.get("STAGING_TOOLS_CACHE"):
+        return Path(explicit).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "staging-cronjobs"
+
+
+def say(line: str) -> None:
+    """Print a progress line."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def path(key: str) -> Path:
+    """Where one program is; builds it when it must."""
+    return paths([key])[key]
+
+
+def paths(keys: Iterable[str] = tuple(BINARIES), say: Callable[[str], None] = say) -> dict[str, Path]:
+    """Where these programs are; builds what is neither in the cache nor on PATH."""
+    found = {key: _present(BINARIES[key]) for key in keys}
+    missing = [BINARIES[key] for key, file in found.items() if file is None]
+    for number, binary in enumerate(missing, 1):
+        _build(binary, f"{number} of {len(missing)}", say)
+    return {key: file or BINARIES[key].cached for key, file in found.items()}
+
+
+def _present(binary: Binary) -> Path | None:
+    return binary.cached if binary.cached.exists() else _on_path(binary)
+
+
+def _on_path(binary: Binary) -> Path | None:
+    file = shutil.which(binary.name)
+    if file is None:
+        return None
+    try:
+        command = [file, *binary.version_command]
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    version = re.search(r"v?\d+\.\d+\.\d+\S*", output)
+    return Path(file).absolute() if version and binary.fits(version.group()) else None
+
+
+def _build(binary: Binary, number: str, say: Callable[[str], None]) -> None:
+    with _only_one(binary.cached.parent.parent, say):
+        if binary.cached.exists():  # another clone built it while this one waited
+            return
+        go = _go(binary)
+        say(f"building {binary} ({number}), {_about(binary.seconds)} the first time …")
+        start = time.monotonic()
+        _go_build(go, binary)
+        say(f"built in {time.monotonic() - start:.0f} s")
+
+
+@contextmanager
+def _only_one(folder: Path, say: Callable[[str], None]) -> Generator[None]:
+    """One build at a time on a machine: a build takes all its cores anyway."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build on this machine …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _go(binary: Binary) -> str:
+    wanted = _in_go_mod(binary.folder, r"^go (\S+)")
+    go = shutil.which("go")
+    if go is None:
+        raise UnavailableError(
+            f"{binary.name} {binary.version} must be built, and that needs Go {wanted} or newer on PATH."
+        )
+    output = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=_environment()).stdout
+    found = output.strip().removeprefix("go")
+    if _numbers(found) < _numbers(wanted):
+        raise UnavailableError(f"{binary} must be built with Go {wanted} or newer; {go} is {found}.")
+    return go
+
+
+def _go_build(go: str, binary: Binary) -> None:
+    major, minor = _numbers(binary.version)[:2]
+    ldflags = binary.ldflags.format(
+        version=binary.version, number=binary.version.removeprefix("v"), major=major, minor=minor
+    )
+    binary.cached.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = binary.cached.with_name(f".{binary.name}.{os.getpid()}")
+    command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", str(unfinished)]
+    try:
+        build = subprocess.run(
+            [*command, binary.module + binary.package],
+            cwd=MODULES / binary.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if build.returncode:
+            raise UnavailableError(f"go could not build {binary}:\n{build.stderr.strip()[-2000:]}")
+        unfinished.rename(binary.cached)  # so that a half-written program is never found
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """For Go: this machine's own platform, the Go that is installed, and no workspace around the clone."""
+    foreign = ("GOOS", "GOARCH", "GOFLAGS")
+    own = {name: value for name, value in os.environ.items() if name not in foreign}
+    return own | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+def _in_go_mod(folder: str, pattern: str) -> str:
+    found = re.search(pattern, (MODULES / folder / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise UnavailableError(f"tests/controlplane/modules/{folder}/go.mod has no line like {pattern}.")
+    return found.group(1)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+
+
+def _about(seconds: int) -> str:
+    return f"about {seconds} s" if seconds < 100 else f"about {round(seconds / 60)} minutes"

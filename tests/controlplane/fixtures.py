@@ -1,0 +1,131 @@
+"""The fixtures of tests/conftest.py: a cluster for the session, namespaces in it, and the tools that speak to it."""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pykube
+import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+from pytest_helm_charts.k8s.namespace import ensure_namespace_exists
+
+from controlplane import binaries
+from controlplane.binaries import UnavailableError
+from controlplane.cluster import Cluster, guest, running
+
+
+def existing_cluster(config: pytest.Config) -> str | None:
+    """The kubeconfig of the cluster to use, if one is given."""
+    return config.getoption("kubeconfig") or os.environ.get("KUBECONFIG")
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster of this session, with jobs that run and complete: the existing one that is given, else our own."""
+    given = existing_cluster(request.config)
+    with ExitStack() as stack:
+        with one_sentence(), shown(request.config):
+            found = stack.enter_context(guest(given) if given else running())
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kube_config(cluster: Cluster) -> str:
+    """For pytest-helm-charts."""
+    return str(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def cluster_version(cluster: Cluster) -> str:
+    """The server's version, such as v1.37.2."""
+    return cluster.version()
+
+
+@pytest.fixture(scope="module")
+def kube_cluster(kube_cluster: ConnectedCluster, cluster: Cluster) -> Iterator[ConnectedCluster]:
+    """pytest-helm-charts' own, whose kubectl() takes the program from PATH."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(cluster.bin), prepend=os.pathsep)
+        patch.setenv("KUBECACHEDIR", cluster.environment()["KUBECACHEDIR"])
+        yield kube_cluster
+
+
+@pytest.fixture
+def namespace(kube_cluster: ConnectedCluster) -> Iterator[str]:
+    """The name of a fresh namespace; unlike pytest-helm-charts' factories this waits for nothing at the end."""
+    client = kube_cluster.kube_client
+    assert client is not None
+    made, _ = ensure_namespace_exists(client, f"test-{secrets.token_hex(5)}")
+    accounts = pykube.ServiceAccount.objects(client, namespace=made.name)
+    while accounts.get_or_none(name="default") is None:  # before that, pods are refused
+        time.sleep(0.01)
+    yield made.name
+    made.delete()
+
+
+@pytest.fixture(scope="session")
+def helm_4(request: pytest.FixtureRequest) -> Path:
+    return tool("helm4", request.config)
+
+
+@pytest.fixture(scope="session")
+def helm_3(request: pytest.FixtureRequest) -> Path:
+    return tool("helm3", request.config)
+
+
+@pytest.fixture(scope="session")
+def helm_oldest(request: pytest.FixtureRequest) -> Path:
+    """The oldest Helm that works."""
+    return tool("helm3-oldest", request.config)
+
+
+@pytest.fixture(params=["helm4", "helm3"])
+def helm(request: pytest.FixtureRequest) -> Path:
+    """Each supported major version of Helm in turn."""
+    return tool(request.param, request.config)
+
+
+@pytest.fixture(scope="session")
+def tools_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Gives the PATH of a child process that is to use that helm: it, kubectl, git and the system's own programs."""
+
+    def tools_path(helm: Path) -> str:
+        folder = tmp_path_factory.mktemp("tools")
+        folder.joinpath("helm").symlink_to(helm)
+        folder.joinpath("kubectl").symlink_to(tool("kubectl", request.config))
+        git = shutil.which("git")
+        if git is None:
+            pytest.fail("git is not on PATH, and these tests need it.", pytrace=False)
+        return os.pathsep.join([str(folder), str(Path(git).parent), "/usr/bin", "/bin"])
+
+    return tools_path
+
+
+def tool(key: str, config: pytest.Config) -> Path:
+    """One program, built when it must be."""
+    with one_sentence(), shown(config):
+        return binaries.path(key)
+
+
+@contextmanager
+def one_sentence() -> Generator[None]:
+    """What is missing is an error of the test, never a skip, and no traceback explains it better."""
+    try:
+        yield
+    except UnavailableError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@contextmanager
+def shown(config: pytest.Config) -> Generator[None]:
+    """Let progress lines through: the first build takes minutes."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None:
+        yield
+        return
+    with capture.global_and_fixture_disabled():
+        yield
