@@ -81,6 +81,22 @@ class Checkout:
         heads = (line.split("\t") for line in result.stdout.splitlines())
         return next((commit for commit, name in heads if name == ref), None)
 
+    def stage_branches(self) -> dict[str, str]:
+        """The remote's branches under `stage/` with their commits.
+
+        Raises `Outside` when the remote cannot be asked, or the answer lacks main: then it is no whole listing.
+        """
+        result = self._git("ls-remote", self.remote, "refs/heads/*", check=False)
+        if result.code:
+            raise Outside(f"cannot list the branches of {self.remote}: {result.complaint}")
+        lines = (line.split("\t") for line in result.stdout.splitlines())
+        heads = {name.removeprefix("refs/heads/"): commit for commit, name in lines}
+        if self.main not in heads:
+            raise Outside(
+                f"the list of branches of {self.remote} lacks {self.main}: it is not whole, nothing was decided"
+            )
+        return {branch: commit for branch, commit in heads.items() if branch.startswith("stage/")}
+
     def delete_branch(self, branch: str, commit: str) -> None:
         """Delete the remote's `branch` if it still is at `commit`. Already gone is done.
 

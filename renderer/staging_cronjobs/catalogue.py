@@ -88,7 +88,7 @@ def parse(name: str, value: object) -> list[Dataset]:
 def interpreter(settings: Settings) -> str:
     """The Python that has the project's packages: the setting, $VIRTUAL_ENV, the project's .venv, or this one."""
     if settings.python:
-        return settings.python
+        return str(settings.project / settings.python) if "/" in settings.python else settings.python
     homes = (os.environ.get("VIRTUAL_ENV", ""), str(settings.project / ".venv"))
     return next((str(p) for home in homes if home and (p := Path(home, "bin/python")).exists()), sys.executable)
 

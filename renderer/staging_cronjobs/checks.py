@@ -6,7 +6,8 @@ from typing import Any
 
 from .catalogue import Dataset
 from .errors import Refused, StagingError
-from .releases import Release, owner
+from .objects import owner
+from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
 from .values import Record, indexed_workers, key_of
@@ -59,16 +60,15 @@ def check_identity(release: Release | None, record: Record) -> None:
         )
 
 
-def check_free(existing: Mapping[str, Mapping[str, Any]], release: str, namespace: str) -> None:
-    """CronJobs of these names that exist must be this release's own."""
-    foreign = sorted(name for name, cronjob in existing.items() if owner(cronjob) != (release, namespace))
-    if foreign:
-        maker = owner(existing[foreign[0]])[0]
-        whose = f"belongs to release {maker}" if maker else "is not from Helm"
-        raise Refused(
-            f"CronJob {foreign[0]} is there already and {whose}: release {release} would overwrite it; "
-            "delete or rename it first"
-        )
+def check_free(foreign: Mapping[str, Mapping[str, Any]], release: str) -> None:
+    """No CronJob of somebody else may have the name of a job: it would be overwritten."""
+    if not foreign:
+        return
+    maker = owner(foreign[name := min(foreign)])[0]
+    raise Refused(
+        f"CronJob {name} is there already and {f'belongs to release {maker}' if maker else 'is not from Helm'}: "
+        f"release {release} would overwrite it; delete or rename it first"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,29 @@
-"""The `staging` command: options, calls, printing. Everything heavy is imported only when a command needs it."""
+"""The `staging` command: options and what they call. Everything heavy is imported only when a command needs it."""
 
-import functools
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
+from typing import Annotated
 
 import typer
 
-from .errors import Refused, StagingError, Usage
+from . import calls
+from .errors import Refused
+from .mounted import mount
+from .options import (
+    Branch,
+    DatasetId,
+    Datasets,
+    Image,
+    KubeContext,
+    Namespace,
+    Output,
+    OutputOption,
+    Paused,
+    SentryToken,
+    SkipJob,
+    Version,
+    Yes,
+)
 
-if TYPE_CHECKING:
-    from .catalogue import Dataset
-    from .settings import Settings
-    from .staged_version import StagedVersion
+__all__ = ["app", "main", "mount"]
 
 app = typer.Typer(
     name="staging",
@@ -27,53 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-P = ParamSpec("P")
-
-
-class Output(StrEnum):
-    """What `-o` takes."""
-
-    table = "table"
-    json = "json"
-
-
-Branch = Annotated[str, typer.Option(help="The staged version's branch, stage/<dataset id>/v<version>.")]
-DatasetId = Annotated[str, typer.Option(help="The dataset's id, with --version instead of --branch.")]
-Version = Annotated[str, typer.Option(help="The staged version, such as 0.3.0.")]
-Image = Annotated[str, typer.Option(help="The image that the jobs run, with its tag.")]
-Datasets = Annotated[
-    list[str] | None,
-    typer.Option(help="package.module:ATTRIBUTE, a catalogue file, or -; may be repeated. Default: the setting."),
-]
-SkipJob = Annotated[list[str] | None, typer.Option(help="Leave out the job with this key; may be repeated.")]
-Paused = Annotated[bool, typer.Option("--paused", help="Deploy with every job suspended, until `staging resume`.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Default: the setting, else the kubeconfig's.")]
-KubeContext = Annotated[str, typer.Option(help="Default: the setting, else the kubeconfig's.")]
-OutputOption = Annotated[Output, typer.Option("--output", "-o", help="A table for people, or JSON for programs.")]
-Yes = Annotated[bool, typer.Option("--yes", "--force", help="Do not ask; a program must pass this.")]
-
-
-def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130."""
-
-    @functools.wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            signal.signal(signal.SIGTERM, _interrupt)
-            command(*args, **kwargs)
-        except StagingError as error:
-            say(f"error: {error}")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            say("interrupted: run the same command again to finish what had begun")
-            raise typer.Exit(130) from None
-        except BrokenPipeError:
-            # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(141) from None
-
-    return wrapper
 
 
 @app.callback()
@@ -89,7 +49,7 @@ def program(
 
 
 @app.command()
-@reported
+@calls.reported
 def name(
     branch: Branch = "",
     dataset_id: DatasetId = "",
@@ -98,34 +58,34 @@ def name(
     workers: Annotated[int, typer.Option(help="Indexed workers of that job: over 1,000 shorten its name.")] = 1,
 ) -> None:
     """Print the release's name, or with --key a job's. One line, nothing else."""
-    staged = _target(branch, dataset_id, version)
+    staged = calls.target(branch, dataset_id, version)
     print(staged.job_name(key, workers) if key else staged.release)
 
 
 @app.command(name="catalogue")
-@reported
+@calls.reported
 def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.registry/image:tag") -> None:
     """Print what the project's dataset objects give, as JSON."""
     from . import catalogue
 
-    print(catalogue.dump(_load(datasets, _settings(), docker_image)("")))
+    print(catalogue.dump(calls.datasets_from(datasets, calls.settings_for(), docker_image)("")))
 
 
 @app.command()
-@reported
+@calls.reported
 def check(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
     """Prove the whole catalogue, at its present and next versions: names, collisions, what can be staged."""
     from . import checks, display
 
-    settings = _settings()
-    verdicts = checks.prove(_load(datasets, settings, "example.registry/image:tag")(""), settings)
+    settings = calls.settings_for()
+    verdicts = checks.prove(calls.datasets_from(datasets, settings, "example.registry/image:tag")(""), settings)
     display.verdicts(verdicts, as_json=output is Output.json)
     if problems := [v for v in verdicts if v.problem]:
         raise Refused(f"{problems[0].dataset_id} v{problems[0].version} cannot be staged: {problems[0].problem}")
 
 
 @app.command()
-@reported
+@calls.reported
 def render(
     docker_image: Image,
     branch: Branch = "",
@@ -139,13 +99,13 @@ def render(
     """Print the values file for the chart: no cluster and no remote is asked."""
     from . import deploy, values
 
-    staged, settings = _target(branch, dataset_id, version), _settings(namespace)
-    load = _load(datasets, settings, docker_image)
+    staged, settings = calls.target(branch, dataset_id, version), calls.settings_for(namespace)
+    load = calls.datasets_from(datasets, settings, docker_image)
     print(values.dump(deploy.render(settings, staged, docker_image, load, paused=paused, skip=skip_job or ())), end="")
 
 
 @app.command(name="deploy")
-@reported
+@calls.reported
 def deploy_command(
     docker_image: Image,
     branch: Branch = "",
@@ -159,13 +119,15 @@ def deploy_command(
     output: OutputOption = Output.table,
 ) -> None:
     """Check everything, then deploy the staged version as a Helm release."""
-    settings = _settings(namespace, kube_context)
-    staged = _target(branch, dataset_id, version)
-    _deploy(settings, staged, docker_image, _load(datasets, settings, docker_image), paused, skip_job, output)
+    settings = calls.settings_for(namespace, kube_context)
+    staged = calls.target(branch, dataset_id, version)
+    calls.deploy_version(
+        settings, staged, docker_image, calls.datasets_from(datasets, settings, docker_image), paused, skip_job, output
+    )
 
 
 @app.command()
-@reported
+@calls.reported
 def pause(
     branch: Branch = "",
     dataset_id: DatasetId = "",
@@ -174,11 +136,11 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend every job of a staged version; it stays so over deploys until `staging resume`."""
-    _set_suspend(_target(branch, dataset_id, version), _settings(namespace, kube_context), True)
+    calls.set_suspend(calls.target(branch, dataset_id, version), calls.settings_for(namespace, kube_context), True)
 
 
 @app.command()
-@reported
+@calls.reported
 def resume(
     branch: Branch = "",
     dataset_id: DatasetId = "",
@@ -187,150 +149,85 @@ def resume(
     kube_context: KubeContext = "",
 ) -> None:
     """Let a paused version run again. A slot missed meanwhile fires at once."""
-    _set_suspend(_target(branch, dataset_id, version), _settings(namespace, kube_context), False)
+    calls.set_suspend(calls.target(branch, dataset_id, version), calls.settings_for(namespace, kube_context), False)
 
 
 @app.command(name="list")
-@reported
+@calls.reported
 def list_command(
     namespace: Namespace = "", kube_context: KubeContext = "", output: OutputOption = Output.table
 ) -> None:
     """Show the staged versions in the namespace, from the cluster alone."""
-    from . import display, overview, releases
+    from . import cluster as clusters
+    from . import display, overview
 
-    cluster = releases.connect(_settings(namespace, kube_context))
+    cluster = clusters.connect(calls.settings_for(namespace, kube_context))
     display.releases(overview.rows(cluster), cluster, as_json=output is Output.json)
 
 
 @app.command(name="cleanup")
-@reported
+@calls.reported
 def cleanup_command(
-    branch: Branch = "",
+    branch: Annotated[list[str] | None, typer.Option(help="A staged version's branch; may be repeated.")] = None,
     dataset_id: DatasetId = "",
     version: Version = "",
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="All staged versions of --dataset-id.")] = False,
     yes: Yes = False,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Pause, and wait for running Jobs instead of stopping them.")
+    ] = False,
+    drain_limit: Annotated[str, typer.Option(help="How long --drain waits, such as 90m.")] = "1h",
+    keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Leave the branch where it is.")] = False,
+    keep_monitors: Annotated[bool, typer.Option("--keep-monitors", help="Leave the Sentry monitors there.")] = False,
+    sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Show what would go, ask, then delete the branch and the release with its Jobs and pods."""
-    _cleanup(_settings(namespace, kube_context), _target(branch, dataset_id, version), yes)
+    """Show what would go, ask, then delete branch, release with Jobs and pods, and Sentry monitors."""
+    from . import many
+    from .settings import seconds
+
+    settings = calls.settings_for(namespace, kube_context)
+    limit = seconds(drain_limit) if drain else 0
+    if all_versions or len(branch or ()) > 1:
+        targets = many.targets(settings, branch or [], dataset_id, version, all_versions)
+        flags = [f"--drain-limit={drain_limit}"] if drain else []
+        flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
+        flags += ["--keep-monitors"] if keep_monitors else []
+        calls.say(f"Cleanup of {len(targets)} staged versions: {', '.join(t.branch for t in targets)}")
+        calls.confirm(yes)
+        return many.cleanup(
+            targets, [*flags, *calls.flags_for(namespace, kube_context)], calls.token_from(sentry_token), calls.say
+        )
+    staged = calls.target((branch or [""])[0], dataset_id, version)
+    calls.cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors)
+    return None
 
 
-def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
-    """Add `deploy-staging` and `cleanup-staging` to a user's own Typer app, given its dataset objects.
-
-    Raises ValueError when the app has a command of one of these names: nothing is shadowed.
-    """
-    taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
-    taken |= {group.name or "" for group in user_app.registered_groups}
-    if both := taken & {"deploy-staging", "cleanup-staging"}:
-        raise ValueError(f"the app has a command {min(both)!r} already: rename it before mounting staging's")
-    user_app.command(name="deploy-staging")(_mounted_deploy(datasets))
-    user_app.command(name="cleanup-staging")(mounted_cleanup)
-
-
-def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
-    @reported
-    def deploy_staging(
-        dataset_id: DatasetId,
-        version: Version,
-        docker_image: Image,
-        skip_job: SkipJob = None,
-        paused: Paused = False,
-        namespace: Namespace = "",
-        kube_context: KubeContext = "",
-    ) -> None:
-        """Deploy one version of a dataset beside production, as a Helm release."""
-        from . import catalogue
-
-        staged, settings = _target("", dataset_id, version), _settings(namespace, kube_context)
-        load = functools.partial(catalogue.from_objects, datasets, docker_image)
-        _deploy(settings, staged, docker_image, load, paused, skip_job, Output.table)
-
-    return deploy_staging
-
-
-@reported
-def mounted_cleanup(
-    dataset_id: DatasetId,
-    version: Version,
-    yes: Yes = False,
+@app.command(name="sweep")
+@calls.reported
+def sweep_command(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove what is provably ours and over; without it only report.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--max", min=1, help="Remove this many in one run at most.")] = 5,
+    grace: Annotated[str, typer.Option(help="Remove nothing that changed within this time.")] = "1h",
+    sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
+    output: OutputOption = Output.table,
 ) -> None:
-    """Delete a staged version: its branch and its release with Jobs and pods."""
-    _cleanup(_settings(namespace, kube_context), _target("", dataset_id, version), yes)
+    """Report what was forgotten: releases without a branch, unfinished cleanups, leftover monitors."""
+    from . import cluster as clusters
+    from . import display, sweep
+    from .settings import seconds
 
-
-def say(line: str) -> None:
-    """A line for the person or log that watches; results go to stdout instead."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def _deploy(
-    settings: "Settings",
-    staged: "StagedVersion",
-    image: str,
-    load: "Callable[[str], list[Dataset]]",
-    paused: bool,
-    skip: list[str] | None,
-    output: Output,
-) -> None:
-    from . import deploy, display
-
-    outcome = deploy.deploy(settings, staged, image, load, paused=paused, skip=skip or (), say=say)
-    for notice in outcome.notices:
-        say(f"notice: {notice}")
-    display.deployed(outcome, as_json=output is Output.json)
-
-
-def _set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) -> None:
-    from . import deploy, display, releases
-
-    cluster = releases.connect(settings)
-    display.suspended(cluster, *deploy.set_suspend(cluster, staged, suspend), suspend=suspend)
-
-
-def _cleanup(settings: "Settings", staged: "StagedVersion", yes: bool) -> None:
-    from . import cleanup, display, releases
-
-    plan = cleanup.plan(settings, releases.connect(settings), staged)
-    display.plan(plan, say)
-    if not yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise Refused("nobody can be asked here: pass --yes to carry this plan out; nothing was touched")
-        if not typer.confirm("Delete all of this?", err=True):
-            raise Refused("nothing was touched")
-    cleanup.run(plan, say)
-    display.cleaned(plan)
-
-
-def _target(branch: str, dataset_id: str, version: str) -> "StagedVersion":
-    from .staged_version import StagedVersion
-
-    if branch and not (dataset_id or version):
-        return StagedVersion.from_branch(branch)
-    if dataset_id and version and not branch:
-        return StagedVersion(dataset_id, version)
-    raise Usage("name one staged version: --branch stage/<id>/v<version>, or --dataset-id with --version")
-
-
-def _settings(namespace: str = "", kube_context: str = "") -> "Settings":
-    from . import settings
-
-    given = {k: v for k, v in (("namespace", namespace), ("kube_context", kube_context)) if v}
-    return replace(settings.load(), **given)
-
-
-def _load(sources: list[str] | None, settings: "Settings", image: str) -> "Callable[[str], list[Dataset]]":
-    """How to get the catalogue with the jobs of one dataset, or of all for an empty id."""
-    from . import catalogue
-
-    return lambda only: catalogue.read(sources or settings.datasets, settings, image, only)
-
-
-def _interrupt(*_: Any) -> NoReturn:
-    raise KeyboardInterrupt
+    settings = calls.settings_for(namespace, kube_context)
+    cluster = clusters.connect(settings)
+    found = sweep.look(settings, cluster, calls.token_from(sentry_token), grace=seconds(grace))
+    display.findings(found, cluster, as_json=output is Output.json)
+    if yes:
+        sweep.remove(settings, cluster, found, calls.token_from(sentry_token), limit=limit, say=calls.say)
 
 
 def main() -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from . import branches, catalogue, checks, cleanup, releases, values
+from . import branches, catalogue, checks, locks, objects, releases, values
+from . import cluster as clusters
 from .catalogue import Dataset
+from .cluster import Cluster
 from .errors import Outside, Refused, Superseded, Unfinished, Usage
-from .releases import Cluster, Release
+from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
 from .values import Record, Values
@@ -46,27 +48,31 @@ def deploy(
     main = f"{settings.remote}/{settings.main}"
     main_version = checkout.main_version(checks.check_template(dataset, staged))
     checks.check_main(staged, main, main_version)
-    cluster = releases.connect(settings)
+    cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
     say(f"asking the cluster ({cluster})")
     if main_version is None:
         production = [c["metadata"]["name"] for c in dataset.cronjobs]
         checks.check_new(
-            staged, main, checkout.templates_on_main(staged.dataset_id), list(cluster.existing(production))
+            staged, main, checkout.templates_on_main(staged.dataset_id), list(objects.existing(cluster, production))
         )
-    release = cluster.find(staged.release)
+    release = releases.find(cluster, staged.release)
     checks.check_identity(release, new.record)
-    existing = cluster.existing([job.name for job in new.jobs.values()])
-    checks.check_free(existing, staged.release, cluster.namespace)
+    names = [job.name for job in new.jobs.values()]
+    checks.check_free(objects.foreign(cluster, names, staged.release), staged.release)
+    releases.dry_run(cluster, staged.release, new)
+    release = locks.settle(cluster, release, say) if release else None
+    _check_head(checkout, staged, new.record.commit)
     live = release is not None and release.live
+    if release and release.pending:
+        locks.take_over(cluster, release, say)
+    elif release and release.status == "uninstalling":
+        locks.clear(cluster, release)
     suspend = paused or (release.values.suspend if release and live else settings.first_deploy == "paused")
     new = new.model_copy(update={"suspend": suspend})
-    text = values.dump(new)
-    cluster.dry_run(staged.release, text)
-    _check_head(checkout, staged, new.record.commit)
     say(f"{'upgrading' if live else 'installing'} release {staged.release}")
-    cluster.upgrade(staged.release, text, new.release_labels, _description(new.record))
-    notices = _after(cluster, checkout, staged, new.record.commit)
+    releases.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
+    notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
     return Outcome(cluster, staged.release, not live, new, main_version, (*_image_notice(new), *notices))
 
 
@@ -88,22 +94,24 @@ def render(
     return new.model_copy(update={"suspend": paused})
 
 
-def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool) -> tuple[Release, bool]:
+def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say) -> tuple[Release, bool]:
     """Pause or resume a release: the chart's `suspend`, all other values as they are. False: it was so already."""
-    release = cluster.find(staged.release)
+    release = releases.find(cluster, staged.release)
     if release is None or not release.live:
         state = f"is {release.status}" if release else "does not exist"
         raise Refused(f"release {staged.release} {state} in {cluster}: there is nothing to pause or resume")
     _check_target(release, staged)
-    if release.status.startswith("pending"):
+    if release.pending:
+        release = locks.settle(cluster, release, say) or release
+    if release.pending:
         raise Outside(
-            f"release {release.name} is {release.status}: another deploy is at work; wait for it and run again"
+            f"release {release.name} is {release.status}, left by a helm that was killed: deploy it again, or free it "
+            f"with `helm rollback {release.name} --namespace {cluster.namespace}`"
         )
     if release.values.suspend == suspend:
         return release, False
     new = release.values.model_copy(update={"suspend": suspend})
-    text = values.dump(new)
-    cluster.upgrade(release.name, text, new.release_labels, "paused" if suspend else "resumed")
+    releases.upgrade(cluster, release.name, new, release.labels, "paused" if suspend else "resumed")
     return release, True
 
 
@@ -157,8 +165,14 @@ def _check_head(checkout: branches.Checkout, staged: StagedVersion, commit: str)
         )
 
 
-def _after(cluster: Cluster, checkout: branches.Checkout, staged: StagedVersion, commit: str) -> list[str]:
-    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well."""
+def _after(
+    cluster: Cluster, checkout: branches.Checkout, staged: StagedVersion, commit: str, *, keep_record: bool, say: Say
+) -> list[str]:
+    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
+
+    With `keep_record` the release stays as `uninstalled`: a job may have made its monitor, and only a cleanup, which
+    has Sentry's token, can tell.
+    """
     try:
         head = checkout.remote_head(staged.branch)
     except Outside as error:
@@ -166,9 +180,11 @@ def _after(cluster: Cluster, checkout: branches.Checkout, staged: StagedVersion,
             f"{staged.release} is deployed, but whether its branch still exists is unknown: {error}"
         ) from None
     if head is None:
-        release = cluster.find(staged.release)
-        if release:
-            cleanup.remove(cluster, release)
+        if release := releases.find(cluster, staged.release):
+            say(f"deleting release {staged.release} again")
+            locks.clear(cluster, release)
+            if not keep_record:
+                releases.uninstall(cluster, staged.release, keep_history=False)
         raise Superseded(f"branch {staged.branch} was deleted meanwhile: release {staged.release} was removed again")
     if head != commit:
         return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]

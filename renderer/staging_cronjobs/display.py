@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checks import Verdict
     from .cleanup import Plan
+    from .cluster import Cluster
     from .deploy import Outcome
-    from .releases import Cluster, Release
+    from .releases import Release
+    from .sweep import Finding
 
 WIDTH = 100  # columns where no terminal says otherwise
 
@@ -111,6 +113,14 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
         say(f"  branch   {record.branch}: already gone")
     else:
         say(f"  branch   {record.branch} at {found.head[:12]}: deleted")
+    if found.sentry_problem:
+        say(f"  monitors cannot be asked for now: {found.sentry_problem}")
+    for slug in sorted(release.job_names):
+        if found.sentry is None:
+            say(f"  monitor  {slug}: not touched, Sentry is not set up or --keep-monitors was given")
+        elif not found.sentry_problem:
+            there = any(m.slug == slug for m in found.found)
+            say(f"  monitor  {slug}: {'deleted' if there else 'not there'}")
     for store in record.stores:
         say(f"  store    {store}: stays")
 
@@ -118,7 +128,9 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
 def cleaned(found: "Plan") -> None:
     """What is gone, how to bring the branch back, and the stores that stay."""
     record = found.release.values.record
-    print(f"Release {found.release.name} is gone, with its {len(found.release.job_names)} CronJobs, Jobs and pods.")
+    print(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
+    if found.sentry:
+        print(f"Monitors of {found.sentry} are gone: {', '.join(sorted(found.release.job_names))}")
     if found.checkout and found.head:
         print(f"Branch {record.branch} is deleted. It was at {found.head}; to restore it:")
         print(f"  git push {found.checkout.remote} {found.head}:refs/heads/{record.branch}")
@@ -126,6 +138,17 @@ def cleaned(found: "Plan") -> None:
         print("These stores were not deleted:")
         for store in record.stores:
             print(f"  {store}")
+
+
+def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:
+    """What a sweep found."""
+    if as_json:
+        facts = [{"kind": f.kind, "name": f.name, "detail": f.detail, "removable": f.removable} for f in found]
+        return print(json.dumps(facts, indent=2))
+    if not found:
+        return print(f"Nothing was forgotten in {cluster}.")
+    cells = [(f.kind, f.name, f.detail, "yes" if f.removable else "no") for f in found]
+    return table(("KIND", "NAME", "DETAIL", "REMOVABLE"), cells)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -53,16 +53,16 @@ def entry(dataset: object, image: str, only: str) -> dict[str, object]:
     if not isinstance(dataset_id, str):
         raise Complaint(f"{dataset!r} has no dataset_id: it cannot stand among the datasets")
     found: dict[str, object] = {"dataset_id": dataset_id}
+    if only and dataset_id != only:
+        return found | {"cronjobs": []}
     template = getattr(dataset, "template_config", None)
-    if template is not None and (not only or dataset_id == only):
+    if template is not None:
         stores = getattr(dataset, "store_factory", None)
         found["version"] = str(template.version)
         found["template_path"] = str(template.template_path())
         found["primary_url"] = str(stores.primary_url()) if stores is not None else None
         found["replica_urls"] = [str(url) for url in stores.replica_urls()] if stores is not None else []
-    elif template is not None:
-        found["version"] = str(template.version)
-    found["cronjobs"] = cronjobs(dataset, image) if not only or dataset_id == only else []
+    found["cronjobs"] = cronjobs(dataset, image)
     return found
 
 
@@ -80,6 +80,21 @@ def plain(value: object) -> object:
     raise Complaint(f"a Kubernetes object holds {value!r}, a {type(value).__name__}: JSON has no such value")
 
 
+def told(error: BaseException) -> str:
+    """The traceback, causes included, without the frames before user code: those say nothing to the user."""
+    whole = traceback.TracebackException.from_exception(error)
+    waiting = [whole]
+    while waiting:
+        one = waiting.pop()
+        one.stack = traceback.StackSummary.from_list([frame for frame in one.stack if not _ours(frame.filename)])
+        waiting += [other for other in (one.__cause__, one.__context__) if other is not None]
+    return "".join(whole.format())
+
+
+def _ours(filename: str) -> bool:
+    return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__
+
+
 def main() -> None:
     """Write the catalogue, or what went wrong, and leave at once: no exit handler of user code runs."""
     output, image, only, *sources = sys.argv[1:]
@@ -91,12 +106,7 @@ def main() -> None:
     except Complaint as complaint:
         answer = json.dumps({"error": str(complaint)})
     except BaseException as error:
-        # The frames of this file say nothing to the user; theirs begin where user code does.
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-        frames = [f for f in frames if not f.filename.startswith("<frozen importlib") and "importlib" not in f.filename]
-        shown = ["Traceback (most recent call last):\n", *traceback.format_list(frames)]
-        shown += traceback.format_exception_only(type(error), error)
-        answer = json.dumps({"error": f"{type(error).__name__}: {error}", "traceback": "".join(shown)})
+        answer = json.dumps({"error": f"{type(error).__name__}: {error}", "traceback": told(error)})
     with open(output, "w", encoding="utf-8") as file:
         file.write(answer)
     os._exit(0)

@@ -2,17 +2,18 @@
 
 from typing import Any
 
+from . import objects, releases
+from .cluster import Cluster
 from .errors import StagingError
-from .releases import Cluster
 from .values import LABEL
 
 
 def rows(cluster: Cluster) -> list[dict[str, Any]]:
     """One object a release, unfinished cleanups and failed deploys included, sorted by release."""
     cronjobs: dict[str, list[dict[str, Any]]] = {}
-    for cronjob in cluster.cronjobs():
-        cronjobs.setdefault(cronjob["metadata"]["labels"][f"{LABEL}release"], []).append(cronjob)
-    listing = sorted(cluster.listing(), key=lambda row: row["name"])
+    for cronjob in objects.owned(cluster, objects.labelled(cluster)):
+        cronjobs.setdefault(objects.release_of(cronjob), []).append(cronjob)
+    listing = sorted(releases.listing(cluster), key=lambda row: row["name"])
     return [_row(cluster, item, cronjobs.get(item["name"], [])) for item in listing]
 
 
@@ -39,7 +40,7 @@ def _from_values(cluster: Cluster, release: str) -> dict[str, Any]:
     """For a release without jobs (an unfinished cleanup, a failed first deploy): its values tell."""
     names = ("dataset_id", "version", "repository", "branch", "commit", "image")
     try:
-        record = cluster.record(release)
+        record = releases.values_of(cluster, release).record
     except StagingError:
         return dict.fromkeys(names, "")
     return {name: getattr(record, name) for name in names}

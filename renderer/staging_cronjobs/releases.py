@@ -1,24 +1,26 @@
-"""Helm releases and the objects behind them: all that is asked of, or done to, a namespace of a cluster."""
+"""Helm releases of the chart: the record of what is staged, read and written through helm."""
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from . import shell, values
+from . import values
+from .cluster import Cluster, plain
 from .errors import Outside, Refused
-from .settings import Settings
 from .values import JOB_LABEL, LABEL, Values
 
-OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
-DRIVERS = {"": "secrets", "secret": "secrets", "secrets": "secrets", "configmap": "configmaps"}
-DRIVERS["configmaps"] = DRIVERS["configmap"]
-IN_CLUSTER = "in-cluster"
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
+DRIVERS = {
+    "": "secrets",
+    "secret": "secrets",
+    "secrets": "secrets",
+    "configmap": "configmaps",
+    "configmaps": "configmaps",
+}
+REJECTIONS = ("(Invalid)", "(BadRequest)", "validat", "unknown field")  # kubectl's words when the objects are at fault
 
 
 @dataclass(frozen=True)
@@ -28,157 +30,112 @@ class Release:
     name: str
     status: str  # Helm's own word for the newest revision: deployed, failed, pending-…, uninstalling, uninstalled
     revision: int
+    age: float  # seconds since the newest revision was made
+    deployed: int | None  # the newest revision that was deployed, if one is left
     values: Values
-    job_names: frozenset[str]  # every job of every remaining revision: a dropped job's name stays known
+    labels: Mapping[str, str]  # ours, of all remaining revisions together
 
     @property
     def live(self) -> bool:
         """Whether jobs of it may run: its cleanup has not begun."""
         return self.status not in ("uninstalling", "uninstalled")
 
+    @property
+    def pending(self) -> bool:
+        """Whether a helm is at work on it, or was killed at work."""
+        return self.status.startswith("pending")
 
-@dataclass(frozen=True)
-class Cluster:
-    """One namespace of one cluster, reached through helm and kubectl."""
+    @property
+    def job_names(self) -> frozenset[str]:
+        """Every job that any remaining revision had: a dropped job's name stays known."""
+        recorded = {name for label, name in self.labels.items() if label.startswith(JOB_LABEL)}
+        return frozenset(recorded | {job.name for job in self.values.jobs.values()})
 
-    context: str
-    namespace: str
-    timeout: str = "5m"  # Helm's --timeout
-
-    def __str__(self) -> str:
-        return f"context {self.context}, namespace {self.namespace}"
-
-    @cached_property
-    def helm_major(self) -> int:
-        """3 or 4. Raises `Outside` for a Helm older than 3.18.5."""
-        text = shell.run("helm", "version", "--template", "{{.Version}}").stdout.strip()
-        numbers = tuple(int(n) for n in text.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
-        if numbers < OLDEST_HELM:
-            raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed; update it")
-        return numbers[0]
-
-    def find(self, name: str) -> Release | None:
-        """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
-        revisions = [item["metadata"]["labels"] for item in self._get(_records(), f"owner=helm,name={name}")]
-        if not revisions:
-            return None
-        newest = max(revisions, key=lambda labels: int(labels["version"]))
-        text = self._helm("get", "values", name, "-o", "json").stdout
-        found = values.parse(name, json.loads(text))
-        recorded = {v for labels in revisions for k, v in labels.items() if k.startswith(JOB_LABEL)}
-        names = frozenset(recorded | {job.name for job in found.jobs.values()})
-        return Release(name, newest["status"], int(newest["version"]), found, names)
-
-    def cronjobs(self) -> list[dict[str, Any]]:
-        """The CronJobs that staged releases own: our label, and Helm's mark of the same release."""
-        found = self._get("cronjobs", f"{LABEL}release")
-        return [c for c in found if owner(c) == (c["metadata"]["labels"][f"{LABEL}release"], self.namespace)]
-
-    def existing(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Those of the CronJobs `names` that exist, whoever made them."""
-        if not names:
-            return {}
-        text = self._kubectl("get", "cronjobs", *sorted(names), "--ignore-not-found", "-o", "json").stdout
-        found = json.loads(text) if text.strip() else {"items": []}
-        return {c["metadata"]["name"]: c for c in found.get("items", [found])}
-
-    def remains(self, release: Release) -> list[str]:
-        """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
-        selector = f"{LABEL}release={release.name}"
-        names = set(release.job_names)
-        cronjobs = {c["metadata"]["name"] for c in self._get("cronjobs", selector) if owner(c)[0] == release.name}
-        jobs = {j["metadata"]["name"] for j in self._get("jobs", selector) if _made_by(j, "CronJob", names)}
-        pods = {p["metadata"]["name"] for p in self._get("pods", selector) if _made_by_job(p, jobs, names)}
-        kinds = {"cronjob": cronjobs & names, "job": jobs, "pod": pods}
-        return [f"{kind}/{name}" for kind, found in kinds.items() for name in sorted(found)]
-
-    def listing(self) -> list[dict[str, Any]]:
-        """`helm list` of this chart's releases in every state but superseded."""
-        states = ("--deployed", "--failed", "--pending", "--uninstalling", "--uninstalled")
-        rows = json.loads(self._helm("list", *states, "--max", "0", "-o", "json").stdout)
-        return [row for row in rows if row["chart"].startswith("staging-cronjobs-")]
-
-    def record(self, name: str) -> values.Record:
-        """The record in a release's values."""
-        return values.parse(name, json.loads(self._helm("get", "values", name, "-o", "json").stdout)).record
-
-    def dry_run(self, release: str, text: str) -> None:
-        """Ask the API server whether it would take every object, unknown fields included. Nothing is created.
-
-        Raises `Refused` with the chart's or the server's reasons.
-        """
-        manifest = self._helm("template", release, str(chart()), "-f", "-", stdin=text, check=False)
-        if manifest.code:
-            raise Refused(f"the chart refuses the values of {release}: {_plain(manifest)}")
-        strict = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
-        verdict = self._kubectl(*strict, stdin=manifest.stdout, check=False)
-        if verdict.code:
-            ours = any(word in verdict.stderr for word in ("(Invalid)", "(BadRequest)", "validat", "unknown field"))
-            if ours:
-                raise Refused(
-                    f"the API server refuses the jobs of {release}: {_plain(verdict)}; fix the dataset's code"
-                )
-            raise Outside(f"{self}: the jobs of {release} could not be checked: {_plain(verdict)}")
-
-    def upgrade(self, release: str, text: str, labels: Mapping[str, str], description: str) -> None:
-        """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words."""
-        # Without server-side apply Helm 4 does as Helm 3: a person's `kubectl patch` never blocks an upgrade.
-        flags = ("--atomic",) if self.helm_major == 3 else ("--rollback-on-failure", "--server-side=false")
-        marks = ",".join(f"{k}={v}" for k, v in labels.items())
-        command = ("upgrade", "--install", release, str(chart()), "-f", "-", "--labels", marks, *flags)
-        result = self._helm(*command, "--timeout", self.timeout, "--description", description, stdin=text, check=False)
-        if result.code:
-            raise Outside(f"{self}: helm could not deploy {release} and rolled it back: {_plain(result)}")
-
-    def uninstall(self, release: str, *, keep_history: bool) -> None:
-        """Delete the objects and wait for them; with `keep_history` the record stays, as `uninstalled`.
-
-        A release that is already gone is done. Helm's word is not proof that the objects are gone: see `remains`.
-        """
-        flags = ("--keep-history",) if keep_history else ()
-        waits = ("--wait", "--cascade", "foreground", "--timeout", self.timeout)
-        result = self._helm("uninstall", release, *flags, *waits, check=False)
-        if result.code and "not found" not in result.stderr:
-            raise Outside(f"{self}: helm could not uninstall {release}: {_plain(result)}")
-
-    def _helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
-        where = () if self.context == IN_CLUSTER else ("--kube-context", self.context)
-        return self._run("helm", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
-
-    def _kubectl(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
-        where = () if self.context == IN_CLUSTER else ("--context", self.context)
-        return self._run("kubectl", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
-
-    def _run(self, program: str, *args: str, stdin: str, check: bool) -> shell.Result:
-        result = shell.run(program, *args, stdin=stdin, check=False)
-        if check and result.code:
-            raise Outside(f"{self}: {program} {args[0]} failed: {_plain(result)}")
-        return result
-
-    def _get(self, plural: str, selector: str) -> list[dict[str, Any]]:
-        # --raw is several times faster than -o json, which converts every object.
-        group = {"cronjobs": "/apis/batch/v1", "jobs": "/apis/batch/v1"}.get(plural, "/api/v1")
-        path = f"{group}/namespaces/{self.namespace}/{plural}?labelSelector={quote(selector)}"
-        return json.loads(self._kubectl("get", "--raw", path).stdout)["items"]
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Jobs on record that the newest revision no longer has."""
+        return self.job_names - {job.name for job in self.values.jobs.values()}
 
 
-def connect(settings: Settings) -> Cluster:
-    """The cluster and namespace that the settings and the kubeconfig name; nothing is asked of the cluster itself."""
-    if settings.kube_context and settings.namespace:
-        return Cluster(settings.kube_context, settings.namespace, settings.timeout)
-    choice = ("--context", settings.kube_context) if settings.kube_context else ()
-    result = shell.run("kubectl", "config", "view", "--minify", "-o", "json", *choice, check=False)
+def find(cluster: Cluster, name: str) -> Release | None:
+    """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
+    records = sorted(cluster.get(_driver(), f"owner=helm,name={name}"), key=_revision)
+    if not records:
+        return None
+    newest = records[-1]["metadata"]
+    deployed = [_revision(r) for r in records if r["metadata"]["labels"]["status"] == "deployed"]
+    return Release(
+        name,
+        status=newest["labels"]["status"],
+        revision=_revision(records[-1]),
+        age=_age(newest["creationTimestamp"]),
+        deployed=max(deployed, default=None),
+        values=values_of(cluster, name),
+        labels={k: v for r in records for k, v in r["metadata"]["labels"].items() if k.startswith(LABEL)},
+    )
+
+
+def listing(cluster: Cluster) -> list[dict[str, Any]]:
+    """`helm list` of this chart's releases in every state but superseded."""
+    states = ("--deployed", "--failed", "--pending", "--uninstalling", "--uninstalled")
+    rows = json.loads(cluster.helm("list", *states, "--max", "0", "-o", "json").stdout)
+    return [row for row in rows if row["chart"].startswith("staging-cronjobs-")]
+
+
+def values_of(cluster: Cluster, name: str) -> Values:
+    """The values of a release. Raises `Refused` when it is not a staged version."""
+    return values.parse(name, json.loads(cluster.helm("get", "values", name, "-o", "json").stdout))
+
+
+def dry_run(cluster: Cluster, release: str, new: Values) -> None:
+    """Ask the API server whether it would take every object, unknown fields included. Nothing is created.
+
+    Raises `Refused` with the chart's or the server's reasons.
+    """
+    # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
+    command = ("template", release, str(chart()), "-f", "-", "--kube-version", OLDEST_KUBERNETES)
+    manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
+    if manifest.code:
+        raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
+    strict = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    verdict = cluster.kubectl(*strict, stdin=manifest.stdout, check=False)
+    if verdict.code and any(word in verdict.stderr for word in REJECTIONS):
+        raise Refused(f"the API server refuses the jobs of {release}: {plain(verdict)}; fix the dataset's code")
+    if verdict.code:
+        raise Outside(f"{cluster}: the jobs of {release} could not be checked: {plain(verdict)}")
+
+
+def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str], description: str) -> None:
+    """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words.
+
+    `kept` are labels of earlier revisions: Helm forgets them with an old revision, after a rollback, and when it
+    installs over a release that was uninstalled.
+    """
+    # Without server-side apply Helm 4 does as Helm 3: a person's `kubectl patch` never blocks an upgrade.
+    flags = ("--atomic",) if cluster.helm_major == 3 else ("--rollback-on-failure", "--server-side=false")
+    marks = ",".join(f"{k}={v}" for k, v in {**kept, **new.release_labels}.items())
+    command = ("upgrade", "--install", release, str(chart()), "-f", "-", "--labels", marks, *flags)
+    wait = ("--timeout", cluster.timeout, "--description", description)
+    result = cluster.helm(*command, *wait, stdin=values.dump(new), check=False)
     if result.code:
-        if "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_file() and not settings.kube_context:
-            return Cluster(IN_CLUSTER, settings.namespace or SERVICE_ACCOUNT.read_text().strip(), settings.timeout)
-        raise Outside(
-            f"no cluster is named: {_plain(result)}; set KUBECONFIG, choose a context with "
-            "`kubectl config use-context`, or pass --kube-context"
-        )
-    view = json.loads(result.stdout)
-    context = (view.get("contexts") or [{}])[0]
-    namespace = settings.namespace or context.get("context", {}).get("namespace") or "default"
-    return Cluster(context.get("name", view.get("current-context", "")), namespace, settings.timeout)
+        raise Outside(f"{cluster}: helm could not deploy {release} and rolled it back: {plain(result)}")
+
+
+def rollback(cluster: Cluster, release: str, revision: int) -> None:
+    """`helm rollback`: it also frees a release whose upgrade was killed."""
+    cluster.helm("rollback", release, str(revision), "--timeout", cluster.timeout)
+
+
+def uninstall(cluster: Cluster, release: str, *, keep_history: bool) -> None:
+    """Delete the objects and wait for them; with `keep_history` the record stays, as `uninstalled`.
+
+    A release that is already gone is done. Helm's word is no proof that the objects are gone: see `objects.remains`.
+    """
+    flags = ("--keep-history",) if keep_history else ()
+    waits = ("--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
+    result = cluster.helm("uninstall", release, *flags, *waits, check=False)
+    if result.code and "not found" not in result.stderr:
+        raise Outside(f"{cluster}: helm could not uninstall {release}: {plain(result)}")
 
 
 def chart() -> Path:
@@ -187,38 +144,18 @@ def chart() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "charts" / "staging-cronjobs"
 
 
-def owner(resource: Mapping[str, Any]) -> tuple[str, str]:
-    """The Helm release and its namespace that a resource carries the marks of; empty strings without."""
-    annotations = resource["metadata"].get("annotations", {})
-    return annotations.get("meta.helm.sh/release-name", ""), annotations.get("meta.helm.sh/release-namespace", "")
-
-
-def _records() -> str:
+def _driver() -> str:
     driver = os.environ.get("HELM_DRIVER", "")
     if driver not in DRIVERS:
         raise Refused(f"HELM_DRIVER is {driver!r}: only secret and configmap keep a record that can be read here")
     return DRIVERS[driver]
 
 
-def _owners(resource: Mapping[str, Any], kind: str) -> set[str]:
-    return {o["name"] for o in resource["metadata"].get("ownerReferences", []) if o["kind"] == kind}
+def _revision(record: Mapping[str, Any]) -> int:
+    return int(record["metadata"]["labels"]["version"])
 
 
-def _made_by(job: Mapping[str, Any], kind: str, names: Iterable[str]) -> bool:
-    return bool(_owners(job, kind) & set(names))
+def _age(timestamp: str) -> float:
+    from datetime import UTC, datetime
 
-
-def _made_by_job(pod: Mapping[str, Any], jobs: Collection[str], names: Iterable[str]) -> bool:
-    """Whether a Job of ours made the pod, even if that Job itself is gone: its name begins with the CronJob's."""
-    makers = _owners(pod, "Job")
-    return bool(makers & set(jobs)) or any(m.startswith(f"{name}-") for m in makers for name in names)
-
-
-def _plain(result: shell.Result) -> str:
-    """A tool's complaint on one line, without its warnings and prefixes."""
-    lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
-    lines = [
-        line for line in lines if line and not line.startswith(("Warning:", "WARNING:", "level=WARN", "Use --debug"))
-    ]
-    text = "; ".join(line.removeprefix("Error: ").removeprefix("error: ") for line in lines)
-    return text.strip("; ") or f"exit code {result.code}"
+    return max((datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds(), 0)

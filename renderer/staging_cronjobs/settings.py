@@ -1,6 +1,7 @@
 """What a project sets: `[tool.staging-cronjobs]` in its pyproject.toml, each with an environment variable over it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -27,6 +28,9 @@ class Settings:
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
     timeout: str = "5m"  # Helm's --timeout
+    sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
+    sentry_project: str = ""  # the slug of the project that the jobs report to
+    sentry_url: str = "https://sentry.io"  # or https://us.sentry.io, https://de.sentry.io, your own server
 
 
 def load(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -40,7 +44,21 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
     settings = Settings(**values)
     if settings.first_deploy not in ("running", "paused"):
         raise Usage(f'first-deploy is {settings.first_deploy!r}: it must be "running" or "paused"')
+    seconds(settings.timeout)
     return settings
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go and Helm write it, such as 90s or 1h30m, in seconds. Raises `Usage` for anything else."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s)", duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        raise Usage(f"the timeout is {duration!r}: it must be such as 90s, 5m or 1h30m")
+    return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+
+
+def variable(name: str) -> str:
+    """The environment variable over a setting: sentry-cli's own names for Sentry, STAGING_… for the rest."""
+    return name.upper() if name.startswith("sentry_") else f"STAGING_{name.upper()}"
 
 
 def _pyproject(folder: Path) -> Path | None:
@@ -51,9 +69,12 @@ def _from_file(file: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("staging-cronjobs", {})
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Usage(f"{file} cannot be read as TOML: {error}") from None
+    table = tool.get("staging-cronjobs", {}) if isinstance(tool, dict) else None
+    if not isinstance(table, dict):
+        raise Usage(f"{file}: {TABLE} must be a table")
     known = {f.name.replace("_", "-"): f for f in fields(Settings) if f.name != "project"}
     values = {}
     for name, value in table.items():
@@ -81,7 +102,7 @@ def _checked(where: str, name: str, value: object) -> Any:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for setting in fields(Settings):
-        value = environment.get(f"STAGING_{setting.name.upper()}", "")
+        value = environment.get(variable(setting.name), "")
         if not value or setting.name == "project":
             continue
         items = tuple(v.strip() for v in value.split(",") if v.strip())

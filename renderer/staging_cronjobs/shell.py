@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,42 @@ def run(
     programs whose own children may keep a pipe open. Raises `Outside` when the program is missing, takes longer than
     `timeout`, or, with `check`, fails.
     """
+    process = _start(program, args, stdin=stdin, cwd=cwd, env=env, timeout=timeout, output=output)
+    result = _finish(process, timeout=timeout, output=output)
+    if check and result.code != 0:
+        raise Outside(f"{Path(program).name} failed: {result.complaint}")
+    return result
+
+
+def run_all(
+    commands: Sequence[Sequence[str]], *, at_once: int, env: Mapping[str, str] | None = None
+) -> Iterator[Result]:
+    """Run programs side by side, `at_once` at the most; their results in the order of `commands`."""
+    waiting = [list(command) for command in commands]
+    running: list[Any] = []
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            program, *args = waiting.pop(0)
+            running.append(_start(program, args, env=env))
+        try:
+            result = _finish(running.pop(0))
+        except BaseException:
+            for process in running:
+                _stop(process)
+            raise
+        yield result
+
+
+def _start(
+    program: str | Path,
+    args: Sequence[str],
+    *,
+    stdin: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    output: Path | None = None,
+) -> Any:
     import sh
 
     name = Path(program).name
@@ -70,23 +106,26 @@ def run(
         "_ok_code": range(-64, 256),
         "_timeout": timeout,
         "_decode_errors": "replace",
-        "_bg": True,  # `wait` below is where an interrupt arrives
+        "_bg": True,  # `_finish` is where an interrupt arrives
         "_bg_exc": False,
     }
-    if output:
-        options |= {"_out": str(output), "_err_to_out": True}
-    process = command(*args, **options)
+    if not output:
+        return command(*args, **options)
+    with output.open("wb") as file:  # sh opens one for a path, and leaves it open
+        return command(*args, **options, _out=file, _err_to_out=True)
+
+
+def _finish(process: Any, *, timeout: float | None = None, output: Path | None = None) -> Result:
+    import sh
+
     try:
         process.wait()
     except sh.TimeoutException:
-        raise Outside(f"{name} {args[0] if args else ''} took longer than {timeout:.0f} s and was stopped") from None
+        raise Outside(f"{process.ran.split(' ')[0]} took longer than {timeout:.0f} s and was stopped") from None
     except BaseException:
         _stop(process)
         raise
-    result = Result("" if output else str(process), "" if output else _text(process.stderr), process.exit_code)
-    if check and result.code != 0:
-        raise Outside(f"{name} failed: {result.complaint}")
-    return result
+    return Result("" if output else str(process), "" if output else _text(process.stderr), process.exit_code)
 
 
 def environment() -> dict[str, str]:

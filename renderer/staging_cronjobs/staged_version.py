@@ -58,7 +58,7 @@ class StagedVersion:
     def release(self) -> str:
         """The Helm release, 53 characters at most. Raises `Refused` when the version alone is too long."""
         room = RELEASE_LIMIT - len(self._around(""))
-        return self._around(self._cut_id(room, "the release", "version"))
+        return self._around(self._cut_id(room, "the release"))
 
     def job_name(self, key: str, workers: int = 1) -> str:
         """The name of the job `key`: 50 characters at most, fewer for an Indexed job of over 1,000 workers.
@@ -69,17 +69,20 @@ class StagedVersion:
         rest = len(self._around("")) + 1
         # The shared cut counts short keys as SHARED_CUT long, so the longest allowed one decides for all.
         room = min(JOB_LIMIT - rest - max(len(key), SHARED_CUT), job_limit(workers) - rest - len(key))
-        return f"{self._around(self._cut_id(room, f'job {key!r}', 'key'))}-{key}"
+        return f"{self._around(self._cut_id(room, f'job {key!r}', key))}-{key}"
 
     def _around(self, dataset_id: str) -> str:
         return f"staging-{dataset_id}-v{self.version.replace('.', '-')}"
 
-    def _cut_id(self, room: int, what: str, remedy: str) -> str:
+    def _cut_id(self, room: int, what: str, key: str = "") -> str:
         if len(self.dataset_id) <= room:
             return self.dataset_id
         stem = room - DIGEST - 1
         if stem < 1:
             excess = min(len(self.dataset_id), DIGEST + 2) - room
+            # A key of less than SHARED_CUT gains nothing by being shorter still.
+            remedies = {"key": len(key) - excess >= SHARED_CUT, "version": len(self.version) > excess}
+            remedy = next((part for part, enough in remedies.items() if enough), "key and version together")
             raise Refused(
                 f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as "
                 f"it goes, it is {excess} characters too long; shorten the {remedy}"

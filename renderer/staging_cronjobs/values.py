@@ -4,13 +4,12 @@
 """
 
 import json
-import math
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from .carry import unwritable, without_nulls
 from .catalogue import Dataset
 from .errors import Refused, suggestion
 from .staged_version import StagedVersion
@@ -18,10 +17,6 @@ from .staged_version import StagedVersion
 LABEL = "staging-cronjobs/"
 JOB_LABEL = f"{LABEL}job."
 FORMAT = 1
-EXACT = 2**53  # Helm reads every number as a 64-bit float: larger integers would change
-# Characters that empty a whole spec without a word when Helm writes YAML (toYaml), and U+0085, which becomes a space.
-UNWRITABLE = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
-
 _OBJECT: dict[str, Any] = {"type": "object"}
 _SPEC_SHAPE: dict[str, Any] = {
     "type": "object",
@@ -98,28 +93,19 @@ def build(
     values that Helm cannot carry.
     """
     staged = record.staged_version
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, Job | None] = {}  # None: skipped, and so nothing else of it matters
     for resource in dataset.cronjobs:
         name = _check_resource(dataset.dataset_id, resource)
         key = key_of(name, dataset.dataset_id, prefix)
         if key in jobs:
             raise Refused(f"dataset {dataset.dataset_id} gives two jobs with the key {key!r}: rename one ({name})")
-        spec, metadata = _without_nulls(resource.get("spec")), _without_nulls(resource["metadata"])
-        _check_spec(name, spec)
-        if namespace and metadata.get("namespace", namespace) != namespace:
-            raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
-        jobs[key] = Job(
-            name=staged.job_name(key, indexed_workers(spec)),
-            labels=metadata.get("labels", {}),
-            annotations=metadata.get("annotations", {}),
-            spec=spec,
-        )
-    kept = {key: job for key, job in sorted(jobs.items()) if key not in skip}
+        jobs[key] = None if key in skip else _job(staged, name, key, resource, namespace)
+    kept = {key: job for key, job in sorted(jobs.items()) if job}
     if not kept:
         left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
         raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
     values = Values(record=record, jobs=kept)
-    if problem := next(_unwritable(values.model_dump(), ""), None):
+    if problem := next(unwritable(values.model_dump()), None):
         raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problem}")
     return values
 
@@ -215,6 +201,18 @@ def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
     return name
 
 
+def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
+    spec, metadata = without_nulls(resource.get("spec")), without_nulls(resource["metadata"])
+    _check_spec(name, spec)
+    if namespace and metadata.get("namespace", namespace) != namespace:
+        raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
+    marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
+    for field, value in marks.items():
+        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+            raise Refused(f"job {name!r}: metadata.{field} must be a mapping of strings to strings")
+    return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)
+
+
 def _check_spec(name: str, spec: object) -> None:
     path, value = "spec", spec
     for field in ("jobTemplate", "spec", "template", "spec"):
@@ -227,30 +225,6 @@ def _check_spec(name: str, spec: object) -> None:
         raise Refused(f"job {name!r}: spec.schedule is missing, or is not a string")
     if not isinstance(value.get("containers"), list) or not value["containers"]:
         raise Refused(f"job {name!r}: {path}.containers is missing, or empty")
-
-
-def _without_nulls(value: Any) -> Any:
-    """The same without null fields, which mean "absent" to Kubernetes and "delete" to Helm."""
-    if isinstance(value, Mapping):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
-
-
-def _unwritable(value: Any, path: str) -> Iterator[str]:
-    """Every place whose value would not survive, with the reason."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _unwritable(key, f"the key of {path}.{key!a}")
-            yield from _unwritable(item, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unwritable(item, f"{path}[{index}]")
-    elif isinstance(value, str) and (match := UNWRITABLE.search(value)):
-        yield f"{path} holds the character U+{ord(match[0]):04X}, which YAML cannot carry: remove it"
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{path} is {value}, which is not a number that JSON knows"
-    elif isinstance(value, int) and abs(value) > EXACT:
-        yield f"{path} is {value}: Helm keeps integers exact only up to {EXACT}; write it as a string"
 
 
 def _without_titles(value: Any) -> Any:

@@ -1,0 +1,128 @@
+"""`staging sweep`: what was forgotten. Only what is provably ours and over is ever removed.
+
+A failed, partial or empty listing of anything is an error, never "all gone".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import branches, cleanup, monitors, objects, overview, releases
+from .cluster import Cluster
+from .errors import Outside, StagingError, Unfinished
+from .monitors import Monitor
+from .releases import Release
+from .settings import Settings
+from .staged_version import StagedVersion
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was forgotten, or that a person should look at."""
+
+    kind: str  # no-branch, unfinished, dropped-monitor: removable; the others are only reported
+    name: str
+    detail: str
+    removable: bool = False
+    staged: StagedVersion | None = None
+    monitor: Monitor | None = None
+
+
+def look(settings: Settings, cluster: Cluster, token: str, *, grace: float) -> list[Finding]:
+    """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
+    checkout = branches.checkout(settings)
+    checkout.fetch_main()
+    heads = checkout.stage_branches()
+    sentry = monitors.connect(settings, token) if token else None
+    found: list[Finding] = []
+    staged: set[str] = set()
+    for row in overview.rows(cluster):
+        release = releases.find(cluster, row["release"])
+        if release is None or release.values.record.repository != checkout.repository:
+            continue
+        record = release.values.record
+        staged.add(record.branch)
+        found += _of_release(release, record.branch in heads, grace)
+        found += _of_main(release, checkout.main_version(record.template_path))
+        if sentry and release.dropped and release.age >= grace:
+            found += _of_monitors(release, monitors.find(sentry, release.dropped))
+    found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
+    return [*found, *_unproven(cluster)]
+
+
+def remove(settings: Settings, cluster: Cluster, found: list[Finding], token: str, *, limit: int, say: Say) -> None:
+    """Remove what can be, `limit` at most. Raises `Unfinished` when some of it failed or is left over."""
+    removable = [f for f in found if f.removable]
+    failed = 0
+    for finding in removable[:limit]:
+        say(f"removing {finding.kind} {finding.name}")
+        try:
+            _remove(settings, cluster, finding, token, say)
+        except StagingError as error:
+            failed += 1
+            say(f"error: {finding.name}: {error}")
+    if left := len(removable[limit:]):
+        say(f"{left} more are left for the next run (--max {limit})")
+    if failed:
+        raise Unfinished(f"{failed} of {len(removable[:limit])} could not be removed: see above, and run this again")
+
+
+def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, say: Say) -> None:
+    if finding.monitor:
+        sentry = monitors.connect(settings, token)
+        if sentry is None:
+            raise Outside("Sentry is not set up")
+        monitors.delete(sentry, finding.monitor)
+    elif finding.staged:
+        # Asked again just before: a branch that was pushed meanwhile is not forgotten.
+        plan = cleanup.plan(settings, cluster, finding.staged, token)
+        if finding.kind == "no-branch" and plan.head is not None:
+            say(f"{finding.staged.branch} is there again: left alone")
+            return
+        cleanup.run(plan, say)
+
+
+def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:
+    staged = release.values.record.staged_version
+    old = release.age >= grace
+    young = "" if old else f", changed {release.age:.0f} s ago: too young to remove"
+    if not release.live:
+        detail = f"its cleanup is unfinished ({release.status}){young}"
+        return [Finding("unfinished", release.name, detail, old, staged)]
+    if not has_branch:
+        return [Finding("no-branch", release.name, f"branch {staged.branch} is gone{young}", old, staged)]
+    return []
+
+
+def _of_main(release: Release, main: str | None) -> list[Finding]:
+    version = release.values.record.version
+    if main is None or not release.live:
+        return []
+    if main == version:
+        return [Finding("on-main", release.name, f"main has version {version} too: two writers, clean this up")]
+    if _numbers(main) > _numbers(version):
+        return [Finding("overtaken", release.name, f"main is at {main}: a legacy version, kept until you clean it up")]
+    return []
+
+
+def _of_monitors(release: Release, found: list[Monitor]) -> list[Finding]:
+    detail = f"its job was dropped from {release.name}"
+    return [Finding("dropped-monitor", m.slug, detail, True, monitor=m) for m in found]
+
+
+def _without_release(branch: str) -> Finding:
+    return Finding("no-release", branch, "a branch without a release in this namespace: never deployed, or another's")
+
+
+def _unproven(cluster: Cluster) -> list[Finding]:
+    """CronJobs that carry our label without Helm's mark of the same release: copies, say."""
+    everything = objects.labelled(cluster)
+    ours = [c["metadata"]["name"] for c in objects.owned(cluster, everything)]
+    others = [c for c in everything if c["metadata"]["name"] not in ours]
+    detail = "CronJob with our labels that release {} does not own"
+    return [Finding("unproven", c["metadata"]["name"], detail.format(objects.release_of(c))) for c in others]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
