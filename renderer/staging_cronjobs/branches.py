@@ -40,12 +40,12 @@ class Checkout:
 
         Raises `Refused` when what main has there cannot be read.
         """
-        path = f"{self._relative(template_path)}/{METADATA}"
-        result = self._git("show", f"{self._main}:{path}", check=False)
-        if result.code:
+        path = f"{self.relative(template_path)}/{METADATA}"
+        # A failed reading (main not fetched, a remote that does not give the content) is not an absent template.
+        if not self._git("ls-tree", "-z", "--full-tree", self._main, "--", path).stdout:
             return None
         where = f"{path} on {self.remote}/{self.main}"
-        attributes = _attributes(result.stdout)
+        attributes = _attributes(self._git("show", f"{self._main}:{path}").stdout)
         if attributes is None:
             raise Refused(f"{where} is not JSON with attributes: its dataset_version cannot be compared")
         if not isinstance(version := attributes.get("dataset_version"), str):
@@ -65,6 +65,8 @@ class Checkout:
             f"*{METADATA}",
             check=False,
         )
+        if found.code > 1:  # 1: nothing found
+            raise Outside(f"git cannot search {self.remote}/{self.main}: {found.complaint}")
         paths = [entry.removeprefix(f"{self._main}:") for entry in found.stdout.split("\0") if entry]
         texts = {path: self._git("show", f"{self._main}:{path}").stdout for path in paths}
         return [str(Path(p).parent) for p, t in texts.items() if (_attributes(t) or {}).get("dataset_id") == dataset_id]
@@ -115,10 +117,10 @@ class Checkout:
     def _main(self) -> str:
         return f"refs/remotes/{self.remote}/{self.main}"
 
-    def _relative(self, template_path: str) -> str:
-        path = Path(template_path)
+    def relative(self, template_path: str) -> str:
+        """The path from the top of the repository. Raises `Refused` for one that lies outside."""
         try:
-            return path.resolve().relative_to(self.folder).as_posix()
+            return (self.folder / template_path).resolve().relative_to(self.folder).as_posix()
         except ValueError:
             raise Refused(f"template path {template_path} is outside the repository {self.folder}") from None
 

@@ -10,7 +10,7 @@ from .objects import owner
 from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
-from .values import Record, indexed_workers, key_of
+from .values import Record, build, key_of, name_of
 
 
 def check_template(dataset: Dataset, staged: StagedVersion) -> str:
@@ -87,11 +87,7 @@ def prove(datasets: Iterable[Dataset], settings: Settings) -> list[Verdict]:
     """Every dataset at its present and its next version: its names, or why it cannot be staged."""
     datasets = list(datasets)
     verdicts = [_verdict(d, v, settings) for d in datasets for v in _versions(d)]
-    makers: dict[str, str] = {
-        str(c.get("metadata", {}).get("name")): f"the production job of {d.dataset_id}"
-        for d in datasets
-        for c in d.cronjobs
-    }
+    makers: dict[str, str] = {name_of(c): f"the production job of {d.dataset_id}" for d in datasets for c in d.cronjobs}
     return [_without_collision(verdict, makers) for verdict in verdicts]
 
 
@@ -110,19 +106,21 @@ def _verdict(dataset: Dataset, version: str | None, settings: Settings) -> Verdi
     if version is None:
         return Verdict(dataset.dataset_id, None, absent="it has no version")
     prefix = settings.job_prefixes.get(dataset.dataset_id, "")
-    jobs: dict[str, str] = {}
     try:
         staged = StagedVersion(dataset.dataset_id, version)
-        for cronjob in dataset.cronjobs:
-            key = key_of(str(cronjob.get("metadata", {}).get("name")), dataset.dataset_id, prefix)
-            if key in jobs:
-                raise Refused(f"two jobs have the key {key!r}")
-            if key not in settings.skip_jobs:
-                jobs[key] = staged.job_name(key, indexed_workers(cronjob.get("spec") or {}))
-        absent = "" if jobs else "it has no jobs" + (" that are not skipped" if dataset.cronjobs else "")
-        return Verdict(dataset.dataset_id, version, staged.release, jobs, absent)
+        if all(key_of(name_of(c), dataset.dataset_id, prefix) in settings.skip_jobs for c in dataset.cronjobs):
+            absent = "it has no jobs" + (" that are not skipped" if dataset.cronjobs else "")
+            return Verdict(dataset.dataset_id, version, staged.release, absent=absent)
+        new = build(dataset, _record(staged), skip=settings.skip_jobs, prefix=prefix, namespace=settings.namespace)
+        return Verdict(dataset.dataset_id, version, staged.release, {key: job.name for key, job in new.jobs.items()})
     except StagingError as error:
         return Verdict(dataset.dataset_id, version, problem=str(error))
+
+
+def _record(staged: StagedVersion) -> Record:
+    """The record of a staged version that is only tried."""
+    facts = dict.fromkeys(("repository", "commit", "image", "template_path"), "")
+    return Record(dataset_id=staged.dataset_id, version=staged.version, branch=staged.branch, stores=[], **facts)
 
 
 def _without_collision(verdict: Verdict, makers: dict[str, str]) -> Verdict:

@@ -12,6 +12,7 @@ from .options import (
     DatasetId,
     Datasets,
     Image,
+    KeepMonitors,
     KubeContext,
     Namespace,
     Output,
@@ -178,7 +179,7 @@ def cleanup_command(
     ] = False,
     drain_limit: Annotated[str, typer.Option(help="How long --drain waits, such as 90m.")] = "1h",
     keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Leave the branch where it is.")] = False,
-    keep_monitors: Annotated[bool, typer.Option("--keep-monitors", help="Leave the Sentry monitors there.")] = False,
+    keep_monitors: KeepMonitors = False,
     sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
@@ -212,6 +213,7 @@ def sweep_command(
     ] = False,
     limit: Annotated[int, typer.Option("--max", min=1, help="Remove this many in one run at most.")] = 5,
     grace: Annotated[str, typer.Option(help="Remove nothing that changed within this time.")] = "1h",
+    keep_monitors: KeepMonitors = False,
     sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
@@ -219,15 +221,16 @@ def sweep_command(
 ) -> None:
     """Report what was forgotten: releases without a branch, unfinished cleanups, leftover monitors."""
     from . import cluster as clusters
-    from . import display, sweep
+    from . import display, monitors, sweep
     from .settings import seconds
 
-    settings = calls.settings_for(namespace, kube_context)
+    settings, token = calls.settings_for(namespace, kube_context), calls.token_from(sentry_token)
     cluster = clusters.connect(settings)
-    found = sweep.look(settings, cluster, calls.token_from(sentry_token), grace=seconds(grace))
+    sentry = None if keep_monitors else monitors.connect(settings, token)
+    found = sweep.look(settings, cluster, sentry, grace=seconds(grace))
     display.findings(found, cluster, as_json=output is Output.json)
     if yes:
-        sweep.remove(settings, cluster, found, calls.token_from(sentry_token), limit=limit, say=calls.say)
+        sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=calls.say)
 
 
 def main() -> None:

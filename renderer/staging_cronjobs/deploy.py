@@ -134,7 +134,7 @@ def _render(
         branch=staged.branch,
         commit=checkout.head(),
         image=image,
-        template_path=dataset.template_path or "",
+        template_path=checkout.relative(dataset.template_path or ""),
         stores=dataset.stores,
     )
     return values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)

@@ -59,7 +59,7 @@ def entry(dataset: object, image: str, only: str) -> dict[str, object]:
     if template is not None:
         stores = getattr(dataset, "store_factory", None)
         found["version"] = str(template.version)
-        found["template_path"] = str(template.template_path())
+        found["template_path"] = os.path.abspath(str(template.template_path()))
         found["primary_url"] = str(stores.primary_url()) if stores is not None else None
         found["replica_urls"] = [str(url) for url in stores.replica_urls()] if stores is not None else []
     found["cronjobs"] = cronjobs(dataset, image)

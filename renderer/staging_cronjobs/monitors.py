@@ -4,7 +4,8 @@ import re
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .errors import Outside, Usage
 from .settings import Settings
@@ -51,7 +52,8 @@ def connect(settings: Settings, token: str) -> Project | None:
     missing = {"sentry-org": settings.sentry_org, "sentry-project": settings.sentry_project, "SENTRY_AUTH_TOKEN": token}
     if absent := [name for name, value in missing.items() if not value]:
         raise Usage(
-            f"Sentry is set up but for {absent[0]}: set it, or pass --keep-monitors to leave the monitors there"
+            f"Sentry is set up but for {' and '.join(absent)}: add what is missing, or pass --keep-monitors to leave "
+            "the monitors there"
         )
     if not re.fullmatch("[!-~]+", token):
         raise Usage("the Sentry token holds blanks or other characters that no token has: copy it again")
@@ -60,17 +62,22 @@ def connect(settings: Settings, token: str) -> Project | None:
     return Project(settings.sentry_url.rstrip("/"), settings.sentry_org, settings.sentry_project, token)
 
 
-def find(project: Project, slugs: Collection[str]) -> list[Monitor]:
-    """Those of the project's monitors whose slug is exactly one of `slugs`.
+def listed(project: Project) -> list[Monitor]:
+    """Every monitor of the project.
 
-    Raises `Outside` when Sentry cannot be asked, and when no monitor of the project is visible at all and the token
-    cannot read the project either: an empty list is then no proof that there is nothing to delete.
+    Raises `Outside` when Sentry cannot be asked, and when no monitor of the project is visible and the token cannot
+    read the project either: an empty list is then no proof that there is none.
     """
-    path = f"/organizations/{project.organization}/monitors/"
-    visible = [m for m in _pages(project, path) if m.get("project", {}).get("slug") == project.project]
-    if not visible and slugs:
+    # Projects may be set by slug or number, as in Sentry's paths. A monitor may be on two pages if others come and go.
+    visible = dict.fromkeys(monitor for monitor, owners in _pages(project) if project.project in owners)
+    if not visible:
         _check_visible(project)
-    return [Monitor(m["slug"], str(m["id"])) for m in visible if m["slug"] in slugs]
+    return list(visible)
+
+
+def find(project: Project, slugs: Collection[str]) -> list[Monitor]:
+    """Those of the project's monitors whose slug is exactly one of `slugs`. Raises `Outside` as `listed` does."""
+    return [monitor for monitor in listed(project) if monitor.slug in slugs] if slugs else []
 
 
 def delete(project: Project, monitor: Monitor) -> None:
@@ -88,25 +95,41 @@ def _check_visible(project: Project) -> None:
     if response.status_code != 200:
         raise Outside(
             f"{project} shows this token no monitor at all, so it is unknown whether there are any: check that the "
-            "token's owner is a member of the project and the project's slug is right; with the scope project:read "
-            "an empty project is told apart"
+            "token's owner may see the project and the project's slug is right; with the scope project:read an empty "
+            "project is told apart"
         )
 
 
-def _pages(project: Project, path: str) -> Iterator[dict[str, Any]]:
-    url = f"{project.url}/api/0{path}?per_page=100"
-    while url:
-        response = _ask(project, "GET", url)
+def _pages(project: Project) -> Iterator[tuple[Monitor, tuple[str, str]]]:
+    """Every monitor that the token may see, with the slug and number of its project.
+
+    -1 is all projects: without it Sentry lists only those that the token's owner is a member of. By name: Sentry's own
+    order changes with every check-in, and what moves to a page already read would be missed.
+    """
+    first = f"{project.url}/api/0/organizations/{project.organization}/monitors/?per_page=100&project=-1&sort=name"
+    cursor, more = "", True
+    while more:
+        # Not the link's own URL: it names the address that Sentry believes to be its own, and the token stays here.
+        response = _ask(project, "GET", first + (f"&cursor={quote(cursor)}" if cursor else ""))
         if response.status_code != 200:
             raise _refusal(project, "GET", response)
-        try:
-            yield from response.json()
-        except ValueError:
-            raise Outside(f"{project.url} does not answer as Sentry's API does: is sentry-url right?") from None
         following = response.links.get("next", {})
-        url = following.get("url", "") if following.get("results") == "true" else ""
-        if url and not url.startswith(f"{project.url}/"):
-            raise Outside(f"{project.url} sends its pages to another host, {url.split('?')[0]}: set sentry-url to that")
+        more = following.get("results") == "true"
+        try:
+            yield from _read(response)
+            if more and following["cursor"] in ("", cursor):
+                raise ValueError("the pages do not go on")
+        except (ValueError, TypeError, KeyError):
+            raise Outside(f"{project.url} does not answer as Sentry's API does: is sentry-url right?") from None
+        cursor = following.get("cursor", "")
+
+
+def _read(response: "requests.Response") -> list[tuple[Monitor, tuple[str, str]]]:
+    content = response.json()
+    if not isinstance(content, list):
+        raise TypeError("not a list")
+    owners = [(str(m["project"]["slug"]), str(m["project"]["id"])) for m in content]
+    return [(Monitor(str(m["slug"]), str(m["id"])), owner) for m, owner in zip(content, owners, strict=True)]
 
 
 def _ask(project: Project, method: str, url: str) -> "requests.Response":
@@ -121,7 +144,7 @@ def _ask(project: Project, method: str, url: str) -> "requests.Response":
     for attempt in range(ATTEMPTS):
         try:
             response = requests.request(method, url, auth=authorize, timeout=TIMEOUT, allow_redirects=False)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: a host name that cannot be one
             problem = _reason(error)
             pause = BACKOFF * 2**attempt
         else:

@@ -30,3 +30,4 @@ SentryToken = Annotated[
     str, typer.Option(help="Less safe than SENTRY_AUTH_TOKEN: the machine's other users can read a command line.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "--force", help="Do not ask; a program must pass this.")]
+KeepMonitors = Annotated[bool, typer.Option("--keep-monitors", help="Leave Sentry and its monitors alone.")]

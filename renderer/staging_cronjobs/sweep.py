@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import branches, cleanup, monitors, objects, overview, releases
 from .cluster import Cluster
-from .errors import Outside, StagingError, Unfinished
+from .errors import StagingError, Unfinished
 from .monitors import Monitor
 from .releases import Release
 from .settings import Settings
@@ -29,36 +29,41 @@ class Finding:
     monitor: Monitor | None = None
 
 
-def look(settings: Settings, cluster: Cluster, token: str, *, grace: float) -> list[Finding]:
+def look(settings: Settings, cluster: Cluster, sentry: monitors.Project | None, *, grace: float) -> list[Finding]:
     """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
     checkout = branches.checkout(settings)
     checkout.fetch_main()
     heads = checkout.stage_branches()
-    sentry = monitors.connect(settings, token) if token else None
+    there = monitors.listed(sentry) if sentry else []
     found: list[Finding] = []
     staged: set[str] = set()
+    recorded: set[str] = set()
     for row in overview.rows(cluster):
         release = releases.find(cluster, row["release"])
-        if release is None or release.values.record.repository != checkout.repository:
+        if release is None:
             continue
+        recorded |= release.job_names
         record = release.values.record
+        if record.repository != checkout.repository:
+            continue
         staged.add(record.branch)
         found += _of_release(release, record.branch in heads, grace)
         found += _of_main(release, checkout.main_version(record.template_path))
-        if sentry and release.dropped and release.age >= grace:
-            found += _of_monitors(release, monitors.find(sentry, release.dropped))
+        found += _of_monitors(release, there, grace)
     found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
-    return [*found, *_unproven(cluster)]
+    return [*found, *_unproven_cronjobs(cluster), *_unproven_monitors(there, recorded)]
 
 
-def remove(settings: Settings, cluster: Cluster, found: list[Finding], token: str, *, limit: int, say: Say) -> None:
-    """Remove what can be, `limit` at most. Raises `Unfinished` when some of it failed or is left over."""
+def remove(
+    settings: Settings, cluster: Cluster, found: list[Finding], token: str, *, keep_monitors: bool, limit: int, say: Say
+) -> None:
+    """Remove what can be, `limit` at most. Raises `Unfinished` when some of it failed."""
     removable = [f for f in found if f.removable]
     failed = 0
     for finding in removable[:limit]:
         say(f"removing {finding.kind} {finding.name}")
         try:
-            _remove(settings, cluster, finding, token, say)
+            _remove(settings, cluster, finding, token, keep_monitors, say)
         except StagingError as error:
             failed += 1
             say(f"error: {finding.name}: {error}")
@@ -68,19 +73,21 @@ def remove(settings: Settings, cluster: Cluster, found: list[Finding], token: st
         raise Unfinished(f"{failed} of {len(removable[:limit])} could not be removed: see above, and run this again")
 
 
-def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, say: Say) -> None:
+def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, keep_monitors: bool, say: Say) -> None:
+    """Asked again just before: what was pushed or deployed meanwhile is not forgotten."""
+    if finding.staged is None:
+        return
     if finding.monitor:
+        release = releases.find(cluster, finding.staged.release)
         sentry = monitors.connect(settings, token)
-        if sentry is None:
-            raise Outside("Sentry is not set up")
-        monitors.delete(sentry, finding.monitor)
-    elif finding.staged:
-        # Asked again just before: a branch that was pushed meanwhile is not forgotten.
-        plan = cleanup.plan(settings, cluster, finding.staged, token)
-        if finding.kind == "no-branch" and plan.head is not None:
-            say(f"{finding.staged.branch} is there again: left alone")
-            return
-        cleanup.run(plan, say)
+        if sentry and release and finding.monitor.slug in release.dropped:
+            monitors.delete(sentry, finding.monitor)
+        return
+    plan = cleanup.plan(settings, cluster, finding.staged, token, keep_monitors=keep_monitors)
+    if finding.kind == "no-branch" and plan.head is not None:
+        say(f"{finding.staged.branch} is there again: left alone")
+        return
+    cleanup.run(plan, say)
 
 
 def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:
@@ -106,22 +113,30 @@ def _of_main(release: Release, main: str | None) -> list[Finding]:
     return []
 
 
-def _of_monitors(release: Release, found: list[Monitor]) -> list[Finding]:
-    detail = f"its job was dropped from {release.name}"
-    return [Finding("dropped-monitor", m.slug, detail, True, monitor=m) for m in found]
+def _of_monitors(release: Release, there: list[Monitor], grace: float) -> list[Finding]:
+    detail, staged = f"its job was dropped from {release.name}", release.values.record.staged_version
+    old = release.age >= grace
+    return [Finding("dropped-monitor", m.slug, detail, old, staged, m) for m in there if m.slug in release.dropped]
 
 
 def _without_release(branch: str) -> Finding:
     return Finding("no-release", branch, "a branch without a release in this namespace: never deployed, or another's")
 
 
-def _unproven(cluster: Cluster) -> list[Finding]:
+def _unproven_cronjobs(cluster: Cluster) -> list[Finding]:
     """CronJobs that carry our label without Helm's mark of the same release: copies, say."""
     everything = objects.labelled(cluster)
-    ours = [c["metadata"]["name"] for c in objects.owned(cluster, everything)]
+    ours = {c["metadata"]["name"] for c in objects.owned(cluster, everything)}
     others = [c for c in everything if c["metadata"]["name"] not in ours]
     detail = "CronJob with our labels that release {} does not own"
     return [Finding("unproven", c["metadata"]["name"], detail.format(objects.release_of(c))) for c in others]
+
+
+def _unproven_monitors(there: list[Monitor], recorded: set[str]) -> list[Finding]:
+    detail = "monitor named like a staged job that no release here has on record"
+    return [
+        Finding("unproven", m.slug, detail) for m in there if m.slug.startswith("staging-") and m.slug not in recorded
+    ]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -112,9 +112,16 @@ def build(
 
 def check_skipped(dataset: Dataset, skip: Collection[str], prefix: str) -> None:
     """Raises `Refused` when a key to skip is none of the dataset's: a typing error would deploy the job after all."""
-    keys = {key_of(str(r.get("metadata", {}).get("name")), dataset.dataset_id, prefix) for r in dataset.cronjobs}
+    keys = {key_of(name_of(r), dataset.dataset_id, prefix) for r in dataset.cronjobs}
     if missing := sorted(set(skip) - keys):
         raise Refused(f"dataset {dataset.dataset_id} has no job {missing[0]!r} to skip{suggestion(missing[0], keys)}")
+
+
+def name_of(resource: Mapping[str, Any]) -> str:
+    """The production name of a resource; an empty string when it has none."""
+    metadata = resource.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def key_of(name: str, dataset_id: str, prefix: str = "") -> str:

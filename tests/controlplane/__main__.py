@@ -58,6 +58,7 @@ def up() -> None:
             say("starting a control plane …")
             plane.start()
         except BaseException:
+            say(plane.last_words() or "not started")
             plane.stop()
             raise
         say(f"it runs until `make cluster-down`: {FOLDER}")

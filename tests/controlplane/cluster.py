@@ -26,6 +26,15 @@ NODE_LABELS = {
     "kubernetes.io/arch": "amd64",
     "kubernetes.io/os": "linux",
 }
+OUR_NODES = {"key": "manage-nodes-with-annotation-selector", "value": "kwok.x-k8s.io/node=fake"}
+PATCHES = [
+    {"name": "etcd", "extraArgs": [{"key": "unsafe-no-fsync", "value": "true"}]},  # it is never started again
+    # kwokctl tells kwok to manage all nodes, and then a guest's node would have two masters.
+    {
+        "name": "kwok-controller",
+        "extraArgs": [{"key": "manage-all-nodes", "value": "false", "override": True}, OUR_NODES],
+    },
+]
 
 
 def new_folder() -> Path:
@@ -67,6 +76,11 @@ class Cluster:
     def kubectl(self, *args: str, given: str | None = None, seconds: float = START_SECONDS) -> str:
         return self.run("kubectl", *args, given=given, seconds=seconds)
 
+    def last_words(self) -> str:
+        """The last line of each log, for a message about a failure."""
+        logs = {log.name: log.read_text(errors="replace").splitlines() for log in sorted(self.folder.rglob("*.log"))}
+        return "\n".join(f"{name}: {lines[-1]}" for name, lines in logs.items() if lines)
+
     def version(self) -> str:
         return json.loads(self.kubectl("get", "--raw=/version"))["gitVersion"]
 
@@ -79,14 +93,17 @@ class Cluster:
         **environment: str,
     ) -> str:
         """Run one of the folder's programs; gives its output."""
-        done = subprocess.run(
-            [self.bin / program, *args],
-            env=self.environment() | environment,
-            input=given or "",
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
+        try:
+            done = subprocess.run(
+                [self.bin / program, *args],
+                env=self.environment() | environment,
+                input=given or "",
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"{program} {args[0]} took more than {seconds:.0f} s") from None
         if done.returncode:
             raise UnavailableError(f"{program} {args[0]} failed:\n{done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -101,7 +118,7 @@ class ControlPlane(Cluster):
         self.link(**{binaries.BINARIES[key].name: file for key, file in found.items()})
 
     def start(self) -> None:
-        with ports.reserved(binaries.cache() / "ports") as block:
+        with ports.reserved(binaries.cache() / "ports.lock") as block:
             config = self.folder / "kwokctl.json"
             config.write_text(json.dumps(self._config(block)))
             self._kwokctl("create", "cluster", f"--config={config}", f"--config={STAGES}")
@@ -113,7 +130,7 @@ class ControlPlane(Cluster):
     def answers(self) -> bool:
         try:
             return self.kubectl("get", "--raw=/readyz", "--request-timeout=5s").startswith("ok")
-        except (UnavailableError, OSError, subprocess.SubprocessError):
+        except (UnavailableError, OSError):
             return False
 
     def _kwokctl(self, *args: str) -> None:
@@ -147,29 +164,32 @@ class ControlPlane(Cluster):
             **dict(zip((*names, "kwokControllerPort"), block, strict=False)),
             **{option: str(self.bin / program) for option, program in programs.items()},
         }
-        no_fsync = {"name": "etcd", "extraArgs": [{"key": "unsafe-no-fsync", "value": "true"}]}  # it is never restarted
         return {
             "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
             "kind": "KwokctlConfiguration",
             "options": options,
-            "componentsPatches": [no_fsync],
+            "componentsPatches": PATCHES,
         }
 
 
 class Node(Cluster):
-    """kwok as a guest of a cluster that exists, with one node of its own."""
+    """kwok as a guest of a cluster that exists, with one node of its own, unless there is a kwok node already."""
 
     def prepare(self, kubeconfig: str) -> None:
         """Copy the current context: one file, where KUBECONFIG may be a list of files that refer to others."""
         self.link(kubectl=binaries.path("kubectl"))
         view = self.run("kubectl", "config", "view", "--raw", "--flatten", "--minify", KUBECONFIG=kubeconfig)
         self.kubeconfig.write_text(view)
+        if not self.kubectl("get", "nodes", "--selector=type=kwok", "--output=name", "--request-timeout=10s"):
+            self.link(kwok=binaries.path("kwok"))
 
-    def exists(self) -> bool:
-        """Whether the cluster has a kwok node already."""
-        return bool(self.kubectl("get", "nodes", "--selector=type=kwok", "--output=name", "--request-timeout=10s"))
+    @property
+    def needed(self) -> bool:
+        return self.bin.joinpath("kwok").exists()
 
     def start(self) -> None:
+        if not self.needed:
+            return
         name = self.folder.name
         with (self.folder / "kwok.log").open("w") as log:
             subprocess.Popen(
@@ -189,7 +209,8 @@ class Node(Cluster):
 
     def stop(self) -> None:
         try:
-            self.kubectl("delete", "node", self.folder.name, "--ignore-not-found", "--timeout=20s")
+            if self.needed:
+                self.kubectl("delete", "node", self.folder.name, "--ignore-not-found", "--timeout=20s")
         finally:
             processes.remove(self.folder)
 
@@ -200,7 +221,7 @@ def add_node(cluster: Cluster, name: str, labels: Mapping[str, str], annotations
     metadata = {"name": name, "labels": labels, "annotations": dict(annotations)}
     node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
     cluster.kubectl("create", "-f", "-", given=json.dumps(node))
-    cluster.kubectl("wait", "--for=condition=Ready", f"node/{name}", f"--timeout={START_SECONDS}s")
+    cluster.kubectl("wait", "--for=condition=Ready", f"node/{name}", f"--timeout={START_SECONDS // 2}s")
 
 
 KINDS = {"control-plane": ControlPlane, "node": Node}
@@ -210,9 +231,12 @@ KINDS = {"control-plane": ControlPlane, "node": Node}
 def running() -> Generator[ControlPlane]:
     """A control plane for the length of a block; it goes away also when this process is killed."""
     plane = ControlPlane(new_folder())
-    plane.prepare()
-    with guarded(plane, "control-plane"):
-        yield plane
+    try:
+        plane.prepare()
+        with guarded(plane, "control-plane"):
+            yield plane
+    finally:
+        processes.remove(plane.folder)
 
 
 @contextmanager
@@ -222,13 +246,8 @@ def guest(kubeconfig: str) -> Generator[Cluster]:
     try:
         try:
             node.prepare(kubeconfig)
-            complete = node.exists()
         except UnavailableError as error:
             raise UnavailableError(f"the cluster of {kubeconfig} cannot be used: {error}") from None
-        if complete:
-            yield node
-            return
-        node.link(kwok=binaries.path("kwok"))
         with guarded(node, "node"):
             yield node
     finally:

@@ -1,9 +1,11 @@
 """`python -m controlplane.guard KIND FOLDER`: starts it, says so, and stops it when standard input ends."""
 
 import json
+import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -29,8 +31,9 @@ def _start(cluster: ControlPlane | Node) -> None:
         cluster.start()
         answer = "ready"
     except Exception as error:
-        answer = str(error)
-    print(json.dumps(answer), flush=True)
+        answer = f"{error}\n{cluster.last_words()}"
+    with suppress(BrokenPipeError):  # the starter is gone
+        os.write(sys.stdout.fileno(), f"{json.dumps(answer)}\n".encode())
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

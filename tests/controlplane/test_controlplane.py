@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from controlplane import binaries, processes
-from controlplane.cluster import Cluster, Node, guarded, new_folder
+from controlplane.cluster import Cluster, guest
 
 TESTS = Path(__file__).parents[1]
 RUN = [sys.executable, "-m", "controlplane", "run", "--"]
@@ -121,11 +121,16 @@ def test_a_cluster_without_a_kwok_node_gets_one_and_loses_it(cluster: Cluster) -
         return cluster.kubectl("get", "nodes", "--output=name").split()
 
     before = nodes()
-    node = Node(new_folder())
-    node.prepare(str(cluster.kubeconfig))
-    node.link(kwok=binaries.path("kwok"))
-    with guarded(node, "node"):
-        assert len(nodes()) == len(before) + 1
+    kwok = cluster.kubectl("get", "nodes", "--selector=type=kwok", "--output=name").split()
+    for node in kwok:
+        cluster.kubectl("label", node, "type-")
+    with guest(str(cluster.kubeconfig)):
+        (own,) = set(nodes()) - set(before)
+        cluster.kubectl("label", own, "type=kwok")
+        with guest(str(cluster.kubeconfig)):
+            assert set(nodes()) == {*before, own}
+    for node in kwok:
+        cluster.kubectl("label", node, "type=kwok")
     assert nodes() == before
 
 
