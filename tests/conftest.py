@@ -14,6 +14,10 @@ from controlplane.fixtures import (  # noqa: F401
     namespace,
     tools_path,
 )
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # a busy machine is no failure
+settings.load_profile("tests")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 WEATHER = Path(__file__).parent / "weather"
 VERSIONS = "src/weather/versions.json"
 
+COMMITTED = "2026-01-05T09:00:00+00:00"  # when every commit was made, so that the same content is the same commit
 LEGACY = ("tide-level-analysis", "0.2.0")  # a version that main had before the one it has now
 NEW_DATASET = "lagoon-oxygen-forecast"  # main does not have it
 NEW_DATASET_CODE = f'DATASETS.append(UpdatedDataset(dataset_id="{NEW_DATASET}", folder="lagoon/oxygen_forecast"))'
@@ -143,4 +144,5 @@ def stage_branch(dataset_id: str, version: str) -> str:
 def _environment() -> dict[str, str]:
     # GIT_DIR and its kin, as a git hook sets them, would lead to another repository.
     outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return outside | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+    return outside | settings | {"GIT_AUTHOR_DATE": COMMITTED, "GIT_COMMITTER_DATE": COMMITTED}

@@ -22,7 +22,7 @@ P = ParamSpec("P")
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130."""
+    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130, a bug into 1."""
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -39,6 +39,14 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(141) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception:
+            # A user's own Typer app may show the variables of every frame, and Sentry's token is among them.
+            import traceback
+
+            traceback.print_exc()
+            raise typer.Exit(StagingError.exit_code) from None
 
     return wrapper
 
@@ -102,7 +110,11 @@ def confirm(yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("nobody can be asked here: pass --yes to carry this plan out; nothing was touched")
-    if not typer.confirm("Delete all of this?", err=True):
+    try:
+        agreed = typer.confirm("Delete all of this?", err=True)
+    except typer.Abort:  # how ^C and ^D come out of a question
+        raise KeyboardInterrupt from None
+    if not agreed:
         raise Refused("nothing was touched")
 
 

@@ -22,6 +22,8 @@ def unwritable(value: Any, path: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from unwritable(key, f"the key of {path}.{key!a}")
+            if key == "<<":
+                yield f"{path} has the key '<<', which YAML takes for a merge: rename it"
             yield from unwritable(item, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, item in enumerate(value):

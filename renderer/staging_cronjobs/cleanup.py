@@ -30,6 +30,8 @@ class Plan:
     sentry: monitors.Project | None  # None: not set up, or the monitors are to be kept
     found: tuple[Monitor, ...] = ()
     sentry_problem: str = ""  # why Sentry could not be asked; the jobs can go all the same
+    keep_branch: bool = False
+    keep_monitors: bool = False
 
 
 def plan(
@@ -56,7 +58,7 @@ def plan(
     checkout = None if keep_branch else _checkout(settings, release)
     head = checkout.remote_head(record.branch) if checkout else None
     found, problem = _monitors(sentry, release)
-    return Plan(cluster, release, checkout, head, sentry, tuple(found), problem)
+    return Plan(cluster, release, checkout, head, sentry, tuple(found), problem, keep_branch, keep_monitors)
 
 
 def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
@@ -68,7 +70,12 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
     if plan.checkout and plan.head:
         # First, because it closes the door to new pushes.
         say(f"deleting branch {record.branch}")
-        plan.checkout.delete_branch(record.branch, plan.head)
+        try:
+            plan.checkout.delete_branch(record.branch, plan.head)
+        except Outside as error:
+            raise Outside(
+                f"{error}; the cluster was not touched: allow it, or pass --keep-branch to leave the branch where it is"
+            ) from None
     try:
         remove(plan.cluster, plan.release, plan.sentry, say, drain=drain)
     except Outside as error:
@@ -152,11 +159,11 @@ def _delete_monitors(sentry: monitors.Project, slugs: frozenset[str], say: Say) 
     for monitor in found:
         say(f"deleting monitor {monitor.slug}")
         monitors.delete(sentry, monitor)
-    if found and (back := monitors.find(sentry, slugs)):
+    if found and (back := monitors.find(sentry, slugs, seen=True)):
         for monitor in back:
             say(f"monitor {monitor.slug} came back: a late check-in made it again; deleting it again")
             monitors.delete(sentry, monitor)
-        if left := monitors.find(sentry, slugs):
+        if left := monitors.find(sentry, slugs, seen=True):
             raise Unfinished(
                 f"{sentry}: monitor {left[0].slug} comes back after it is deleted: something still checks in; find it, "
                 "then run the same command again"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from . import shell
-from .errors import Outside
+from .errors import Outside, Usage
 from .settings import Settings, seconds
 
 OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
 IN_CLUSTER = "in-cluster"
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 NOISE = ("Warning:", "WARNING:", "level=", "Use --debug")
 GONE_TIMEOUT = 60.0  # seconds
@@ -22,11 +24,21 @@ GONE_TIMEOUT = 60.0  # seconds
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where releases live. Both programs get context and namespace, so that a default can never be meant."""
+    """Where releases live. Both programs get context and namespace, so that a default can never be meant.
+
+    Raises `Usage` for what cannot be a namespace.
+    """
 
     context: str
     namespace: str
     timeout: str = "5m"  # Helm's --timeout
+
+    def __post_init__(self) -> None:
+        if not NAMESPACE.fullmatch(self.namespace):
+            raise Usage(
+                f"namespace {self.namespace!r} is not usable: it must be lower-case letters, digits and dashes, "
+                "63 characters at most"
+            )
 
     def __str__(self) -> str:
         return f"context {self.context}, namespace {self.namespace}"
@@ -51,7 +63,8 @@ class Cluster:
         return numbers[0]
 
     def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
-        """Run helm. With `check`, raises `Outside` when it fails."""
+        """Run helm. With `check`, raises `Outside` when it fails; always when it is too old to be understood."""
+        _ = self.helm_major
         where = () if self.context == IN_CLUSTER else ("--kube-context", self.context)
         return self._run("helm", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
 

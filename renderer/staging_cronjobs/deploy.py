@@ -60,7 +60,7 @@ def deploy(
     checks.check_identity(release, new.record)
     names = [job.name for job in new.jobs.values()]
     checks.check_free(objects.foreign(cluster, names, staged.release), staged.release)
-    releases.dry_run(cluster, staged.release, new)
+    releases.dry_run(cluster, staged.release, new, release.job_names if release else ())
     release = locks.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, new.record.commit)
     live = release is not None and release.live
@@ -126,7 +126,6 @@ def _render(
     namespace: str,
 ) -> Values:
     prefix = settings.job_prefixes.get(dataset.dataset_id, "")
-    values.check_skipped(dataset, skip, prefix)
     record = Record(
         repository=checkout.repository,
         dataset_id=staged.dataset_id,
@@ -137,7 +136,9 @@ def _render(
         template_path=checkout.relative(dataset.template_path or ""),
         stores=dataset.stores,
     )
-    return values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
+    new = values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
+    values.check_skipped(dataset, skip, prefix)
+    return new
 
 
 def _check_image(image: str) -> None:

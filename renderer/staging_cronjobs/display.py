@@ -106,7 +106,9 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
     say(f"  release  {release.name}, {release.status}, revision {release.revision}: deleted, with its Jobs and pods")
     for name in sorted(release.job_names):
         say(f"  cronjob  {name}: deleted")
-    if found.checkout is None:
+    if found.keep_branch:
+        say(f"  branch   {record.branch}: not touched, --keep-branch was given")
+    elif found.checkout is None:
         say(f"  branch   {record.branch}: not touched, this is no checkout of {record.repository}")
         say(f"           git push <remote> --delete {record.branch}")
     elif found.head is None:
@@ -117,7 +119,8 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
         say(f"  monitors cannot be asked for now: {found.sentry_problem}")
     for slug in sorted(release.job_names):
         if found.sentry is None:
-            say(f"  monitor  {slug}: not touched, Sentry is not set up or --keep-monitors was given")
+            why = "--keep-monitors was given" if found.keep_monitors else "Sentry is not set up"
+            say(f"  monitor  {slug}: not touched, {why}")
         elif not found.sentry_problem:
             there = any(m.slug == slug for m in found.found)
             say(f"  monitor  {slug}: {'deleted' if there else 'not there'}")
@@ -162,7 +165,8 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     for row in rows:
         plain.add_row(*row)
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    terminal = False if os.environ.get("NO_COLOR") else None  # None: whatever stdout is; rich would still print bold
+    console = Console(width=width, force_terminal=terminal, markup=False, highlight=False, emoji=False)
     with console.capture() as lines:
         console.print(plain)
     print("\n".join(line.rstrip() for line in lines.get().splitlines()))

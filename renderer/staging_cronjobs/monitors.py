@@ -62,22 +62,22 @@ def connect(settings: Settings, token: str) -> Project | None:
     return Project(settings.sentry_url.rstrip("/"), settings.sentry_org, settings.sentry_project, token)
 
 
-def listed(project: Project) -> list[Monitor]:
+def listed(project: Project, *, seen: bool = False) -> list[Monitor]:
     """Every monitor of the project.
 
     Raises `Outside` when Sentry cannot be asked, and when no monitor of the project is visible and the token cannot
-    read the project either: an empty list is then no proof that there is none.
+    read the project either: an empty list is then no proof that there is none, unless one was `seen` just before.
     """
     # Projects may be set by slug or number, as in Sentry's paths. A monitor may be on two pages if others come and go.
     visible = dict.fromkeys(monitor for monitor, owners in _pages(project) if project.project in owners)
-    if not visible:
+    if not visible and not seen:
         _check_visible(project)
     return list(visible)
 
 
-def find(project: Project, slugs: Collection[str]) -> list[Monitor]:
+def find(project: Project, slugs: Collection[str], *, seen: bool = False) -> list[Monitor]:
     """Those of the project's monitors whose slug is exactly one of `slugs`. Raises `Outside` as `listed` does."""
-    return [monitor for monitor in listed(project) if monitor.slug in slugs] if slugs else []
+    return [monitor for monitor in listed(project, seen=seen) if monitor.slug in slugs] if slugs else []
 
 
 def delete(project: Project, monitor: Monitor) -> None:
@@ -144,6 +144,8 @@ def _ask(project: Project, method: str, url: str) -> "requests.Response":
     for attempt in range(ATTEMPTS):
         try:
             response = requests.request(method, url, auth=authorize, timeout=TIMEOUT, allow_redirects=False)
+            if response.raw.tell() < int(response.headers.get("Content-Length", 0)):
+                raise requests.ConnectionError("cut in the middle")  # urllib3 before 2 does not notice
         except (requests.RequestException, ValueError) as error:  # ValueError: a host name that cannot be one
             problem = _reason(error)
             pause = BACKOFF * 2**attempt

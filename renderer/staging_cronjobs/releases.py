@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ DRIVERS = {
     "configmap": "configmaps",
     "configmaps": "configmaps",
 }
-REJECTIONS = ("(Invalid)", "(BadRequest)", "validat", "unknown field")  # kubectl's words when the objects are at fault
+REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
+PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(error when creating "STDIN": )?')
+SEPARATOR = re.compile("^---$", re.MULTILINE)
+NAME = re.compile('^  name: "?([^"\n]+)', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def find(cluster: Cluster, name: str) -> Release | None:
 
 
 def listing(cluster: Cluster) -> list[dict[str, Any]]:
-    """`helm list` of this chart's releases in every state but superseded."""
+    """`helm list` of this chart's releases in every state but superseded. Raises `Refused` for an unknown driver."""
+    _driver()
     states = ("--deployed", "--failed", "--pending", "--uninstalling", "--uninstalled")
     rows = json.loads(cluster.helm("list", *states, "--max", "0", "-o", "json").stdout)
     return [row for row in rows if row["chart"].startswith("staging-cronjobs-")]
@@ -87,22 +92,24 @@ def values_of(cluster: Cluster, name: str) -> Values:
     return values.parse(name, json.loads(cluster.helm("get", "values", name, "-o", "json").stdout))
 
 
-def dry_run(cluster: Cluster, release: str, new: Values) -> None:
+def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str]) -> None:
     """Ask the API server whether it would take every object, unknown fields included. Nothing is created.
 
-    Raises `Refused` with the chart's or the server's reasons.
+    `known` are jobs that may exist already. Raises `Refused` with the chart's or the server's reasons.
     """
     # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
     command = ("template", release, str(chart()), "-f", "-", "--kube-version", OLDEST_KUBERNETES)
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
     if manifest.code:
         raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
-    strict = ("apply", "--dry-run=server", "--validate=strict", "-f", "-")
-    verdict = cluster.kubectl(*strict, stdin=manifest.stdout, check=False)
-    if verdict.code and any(word in verdict.stderr for word in REJECTIONS):
-        raise Refused(f"the API server refuses the jobs of {release}: {plain(verdict)}; fix the dataset's code")
-    if verdict.code:
-        raise Outside(f"{cluster}: the jobs of {release} could not be checked: {plain(verdict)}")
+    if not _complaints(cluster, manifest.stdout, known):
+        return
+    # Some complaints name no object, so each is asked for alone.
+    objects = {match[1]: text for text in SEPARATOR.split(manifest.stdout) if (match := NAME.search(text))}
+    found = [f"{name}: {line}" for name, text in objects.items() for line in _complaints(cluster, text, known)]
+    if any(word in line for line in found for word in REJECTIONS):
+        raise Refused(f"the API server refuses jobs of {release}: {'; '.join(found)}; fix the dataset's code")
+    raise Outside(f"{cluster}: the jobs of {release} could not be checked: {'; '.join(found)}")
 
 
 def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str], description: str) -> None:
@@ -136,6 +143,17 @@ def uninstall(cluster: Cluster, release: str, *, keep_history: bool) -> None:
     result = cluster.helm("uninstall", release, *flags, *waits, check=False)
     if result.code and "not found" not in result.stderr:
         raise Outside(f"{cluster}: helm could not uninstall {release}: {plain(result)}")
+
+
+def _complaints(cluster: Cluster, manifest: str, known: Collection[str]) -> list[str]:
+    """What the API server has against creating these objects, apart from their existence."""
+    # Not `apply`: for objects that exist it sends a patch, which is decoded less strictly and quoted in every error.
+    strict = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+    verdict = cluster.kubectl(*strict, stdin=manifest, check=False)
+    lines = [line for line in verdict.stderr.splitlines() if line.strip() and not line.startswith("Warning:")]
+    # Quota comes after validation, and an upgrade needs no more of it for a job that exists.
+    fine = ("(AlreadyExists)", *(f'"{name}" is forbidden: exceeded quota' for name in known))
+    return [PREAMBLE.sub("", line) for line in lines if verdict.code and not any(words in line for words in fine)]
 
 
 def chart() -> Path:

@@ -83,10 +83,17 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
         if sentry and release and finding.monitor.slug in release.dropped:
             monitors.delete(sentry, finding.monitor)
         return
-    plan = cleanup.plan(settings, cluster, finding.staged, token, keep_monitors=keep_monitors)
-    if finding.kind == "no-branch" and plan.head is not None:
+    # A branch that is there beside an unfinished cleanup was pushed after it: its own deploy follows.
+    unfinished = finding.kind == "unfinished"
+    plan = cleanup.plan(settings, cluster, finding.staged, token, keep_branch=unfinished, keep_monitors=keep_monitors)
+    if plan.head is not None:
         say(f"{finding.staged.branch} is there again: left alone")
         return
+    if unfinished and plan.release.live:
+        say(f"release {plan.release.name} is {plan.release.status} again: left alone")
+        return
+    if plan.sentry is None and not keep_monitors:
+        say(f"monitors are not touched, Sentry is not set up: {', '.join(sorted(plan.release.job_names))}")
     cleanup.run(plan, say)
 
 

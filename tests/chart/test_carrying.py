@@ -1,0 +1,263 @@
+"""Nothing changes between the dataset's objects and what Kubernetes reads: values are written, rendered, read back."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from repositories import make_repository
+from staging_cronjobs import catalogue, values
+from staging_cronjobs.carry import unwritable
+from staging_cronjobs.settings import load
+from staging_cronjobs.values import Record, Values
+
+ODD = [
+    *("", " ", "  a  ", "~", "null", "Null", "true", "True", "y", "Y", "n", "no", "on", "off", "yes"),
+    *(
+        "1e3",
+        "1234567e8",
+        "1_000",
+        "08",
+        "0o17",
+        "0x1f",
+        "0b1",
+        "1.10",
+        "-0",
+        "+1",
+        ".5",
+        "5.",
+        ".inf",
+        "-.Inf",
+        ".nan",
+    ),
+    *(
+        "12:30:00",
+        "2024-05-01",
+        "2024-05-01T00:00:00Z",
+        "=",
+        "<<",
+        "!!binary x",
+        "!x",
+        "&a",
+        "*a",
+        "%x",
+        "@x",
+        "`x",
+        "|",
+    ),
+    *(
+        ">",
+        "#x",
+        "a #b",
+        "a: b",
+        "a:",
+        "- a",
+        "-",
+        "---",
+        "...",
+        "[a",
+        "{a",
+        "}",
+        ",",
+        "?",
+        "? a",
+        "'",
+        '"',
+        "''",
+        "\\n",
+    ),
+    *("{{ x }}", "{{ .Release.Name }}", "{{", "}}", "{{/* x */}}", "$(CRON_JOB_NAME)", "${x}", "<&>"),
+    *("\n", "a\n", "\na", "a\nb", " a\n b", "a\n\n", "\n\n", "a \n", "\ta\n\tb", "a\tb", "\t", "\r", "a\rb", "a\r\nb"),
+    *(
+        "#a\n#b",
+        "- a\n- b",
+        "a: b\nc: d",
+        "  indented\nless",
+        "---\na",
+        "...\n",
+        "a\u2028b\u2029",
+        "\ufeffa",
+        "a\ufeff",
+    ),
+    *(
+        "\0",
+        "\x01\n",
+        "\x1b[0m",
+        "\xa0",
+        "\xad",
+        "\u200b",
+        "é",
+        "日本語",
+        "\U0001f600",
+        "\U0010ffff",
+        "a" * 200,
+        "a " * 200,
+    ),
+]
+
+# What Python lets through, with a weight on what YAML writers find hard.
+passing = st.characters(exclude_categories=["Cs"]).filter(lambda char: not list(unwritable(char)))
+hard = st.sampled_from(" \t\n\r-:#'\"\\{}[]|>&*!%@`,?~0e.\0\u2028\ufeff")
+strings = st.text(st.one_of(hard, hard, passing), max_size=12) | st.sampled_from(ODD)
+
+
+def carried(texts: list[str]) -> Values:
+    """Values that hold every text in each kind of place."""
+    container = {
+        "name": "worker",
+        "command": texts,
+        "args": [f"--x={text}" for text in texts],
+        "env": [{"name": f"E{number}", "value": text} for number, text in enumerate(texts)],
+    }
+    found = hand_made(annotations={f"a{n}": text for n, text in enumerate(texts)}, spec=spec(containers=[container]))
+    found["jobs"]["update"]["spec"]["jobTemplate"]["spec"]["free"] = keyed(texts)
+    return Values.model_validate(found)
+
+
+def keyed(texts: list[str]) -> dict[str, str]:
+    return {text: text for text in texts if text != "<<"}  # Python refuses that key
+
+
+def check_carried(helm: Path, reader: Reader, texts: list[str]) -> None:
+    (found,) = reader.objects(render_chart(helm, values.dump(carried(texts))))
+    container = pod(found)["containers"][0]
+    assert container["command"] == texts
+    assert container["args"] == [f"--x={text}" for text in texts]
+    assert [entry.get("value") for entry in container["env"][:-1]] == texts
+    assert [found["metadata"]["annotations"][f"a{number}"] for number in range(len(texts))] == texts
+    assert found["spec"]["jobTemplate"]["spec"]["free"] == keyed(texts)
+
+
+def test_texts_that_yaml_readers_take_for_something_else_survive(helm: Path, reader: Reader) -> None:
+    check_carried(helm, reader, ODD)
+
+
+@settings(
+    max_examples=15,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(texts=st.lists(strings, min_size=20, max_size=40))
+def test_every_text_that_python_lets_through_survives(helm: Path, reader: Reader, texts: list[str]) -> None:
+    check_carried(helm, reader, texts)
+
+
+CHARACTERS = [chr(code) for code in (*range(0x3000), 0xD7FF, 0xE000, 0xFEFF, 0xFFFD, 0xFFFE, 0xFFFF, 0x1F600, 0x10FFFF)]
+PROBE = """
+{{- range $number, $text := .Values.texts }}
+---
+{{ toYaml (dict "apiVersion" "v1" "kind" "ConfigMap" "metadata" (dict "name" (toString $number)) "text" $text) }}
+{{- end }}
+"""
+
+
+def test_the_characters_that_python_refuses_are_those_that_helm_loses(
+    helm: Path, reader: Reader, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("templates").mkdir()
+    tmp_path.joinpath("Chart.yaml").write_text("apiVersion: v2\nname: probe\nversion: 0.1.0\n")
+    tmp_path.joinpath("templates", "probe.yaml").write_text(PROBE)
+    given = {"texts": [f"a{char}b" for char in CHARACTERS]}
+    read = {int(o["metadata"]["name"]): o["text"] for o in reader.objects(render_chart(helm, given, chart=tmp_path))}
+    lost = {char for number, char in enumerate(CHARACTERS) if read.get(number) != f"a{char}b"}
+    assert len(read) > 12_000
+    assert lost == {char for char in CHARACTERS if list(unwritable(char))}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda text: {"annotations": {"why": text}},
+        lambda text: {"labels": {"why": text}},
+        lambda text: {"spec": spec(containers=[{"name": "worker", "command": ["a", text]}])},
+        lambda text: {"spec": spec(nodeSelector={f"key{text}": "x"})},
+    ],
+    ids=["annotation", "label", "argument", "map key"],
+)
+def test_a_character_that_yaml_cannot_hold_fails_instead_of_emptying_a_spec(
+    helm: Path, place: Callable[[str], dict[str, Any]]
+) -> None:
+    for char in "\x7f\x85\x9f\ufffe":
+        with pytest.raises(RenderError) as caught:
+            render_chart(helm, hand_made(**place(f"a{char}b")))
+        assert (
+            "jobs.update cannot be written as YAML: it holds a character that YAML cannot carry" in caught.value.stderr
+        )
+
+
+def test_numbers_keep_their_kind_and_value(helm: Path, reader: Reader) -> None:
+    numbers = [0, 1, -1, 1000, 1_000_000, 10**9, 2**31 - 1, 2**31, 2**53, -(2**53), 0.5, 1e-9, True, False, [], {}]
+    found = hand_made()
+    found["jobs"]["update"]["spec"]["jobTemplate"]["spec"]["free"] = numbers
+    pod(found["jobs"]["update"])["containers"][0]["free"] = numbers
+    (read,) = reader.objects(render_chart(helm, values.dump(Values.model_validate(found))))
+    for shown in (read["spec"]["jobTemplate"]["spec"]["free"], pod(read)["containers"][0]["free"]):
+        assert [(type(n), n) for n in shown] == [(type(n), n) for n in numbers]
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> list[Values]:
+    """Every dataset of the example repository that has jobs."""
+    project = make_repository(tmp_path_factory.mktemp("weather")).path
+    settings = load(project, {})
+    found = []
+    for dataset in catalogue.read(settings.datasets, settings, "example.registry/weather:1"):
+        if dataset.version and dataset.cronjobs:
+            record = Record(
+                repository="dynamical-demo/weather",
+                dataset_id=dataset.dataset_id,
+                version=dataset.version,
+                branch=f"stage/{dataset.dataset_id}/v{dataset.version}",
+                commit="1234567e8",
+                image="example.registry/weather:1",
+                template_path="t",
+                stores=dataset.stores,
+            )
+            prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+            found.append(values.build(dataset, record, prefix=prefix))
+    return found
+
+
+def test_every_supported_helm_renders_the_same(
+    staged: list[Values], reader: Reader, helm_oldest: Path, helm_3: Path, helm_4: Path
+) -> None:
+    assert len(staged) == 9
+
+    def all_of_them(helm: Path) -> list[Object]:
+        texts = [render_chart(helm, values.dump(one), release=one.record.staged_version.release) for one in staged]
+        return reader.objects("\n".join(texts))
+
+    oldest, three, four = (all_of_them(helm) for helm in (helm_oldest, helm_3, helm_4))
+    assert len(oldest) == sum(len(one.jobs) for one in staged) == 20
+    assert oldest == three == four
+
+
+def test_the_example_jobs_differ_from_production_only_where_they_must(
+    staged: list[Values], reader: Reader, helm: Path
+) -> None:
+    for one in staged:
+        found = reader.objects(render_chart(helm, values.dump(one), release=one.record.staged_version.release))
+        jobs = {job.name: job for job in one.jobs.values()}
+        assert {o["metadata"]["name"] for o in found} == jobs.keys()
+        for cronjob in found:
+            job = jobs[cronjob["metadata"]["name"]]
+            assert without_ours(cronjob["spec"]) == without_ours({"suspend": False} | job.spec)
+            assert cronjob["metadata"]["labels"].items() >= job.labels.items()
+            assert cronjob["metadata"]["annotations"].items() >= job.annotations.items()
+
+
+def without_ours(cronjob_spec: Object) -> Object:
+    """A copy without what staging may change: CRON_JOB_NAME and our labels, with what they alone stand in."""
+    found = copy.deepcopy(cronjob_spec)
+    for place in (found["jobTemplate"], found["jobTemplate"]["spec"]["template"]):
+        metadata = place.get("metadata", {})
+        labels = {k: v for k, v in metadata.pop("labels", {}).items() if not k.startswith("staging-cronjobs/")}
+        place["metadata"] = metadata | ({"labels": labels} if labels else {})
+    spec = found["jobTemplate"]["spec"]["template"]["spec"]
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        container["env"] = [entry for entry in container.get("env", []) if entry["name"] != "CRON_JOB_NAME"]
+    return found

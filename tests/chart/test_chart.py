@@ -1,0 +1,368 @@
+"""The chart with values written by hand: what it adds, what it keeps, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chart.rendering import CHART, RELEASE, Object, Reader, RenderError, cron_job, hand_made, pod, render_chart, spec
+
+JOB = f"{RELEASE}-update"
+OURS = {
+    "staging-cronjobs/dataset-id": "ridge-snow",
+    "staging-cronjobs/dataset-version": "0.2.0",
+    "staging-cronjobs/release": RELEASE,
+}
+STANDARD = {
+    "app.kubernetes.io/name": "staging-cronjobs",
+    "app.kubernetes.io/instance": RELEASE,
+    "app.kubernetes.io/component": "update",
+    "app.kubernetes.io/managed-by": "Helm",
+}
+
+
+def complaint(helm: Path, values: Object, *, release: str = RELEASE) -> str:
+    with pytest.raises(RenderError) as caught:
+        render_chart(helm, values, release=release)
+    return caught.value.stderr
+
+
+def problems(helm: Path, values: Object, *, release: str = RELEASE) -> list[str]:
+    """The lines of the chart's own complaint."""
+    text = complaint(helm, values, release=release)
+    assert "This release cannot be rendered:" in text
+    return [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+
+
+def named(**names: str) -> Object:
+    found = hand_made(*names)
+    for key, name in names.items():
+        found["jobs"][key]["name"] = name
+    return found
+
+
+def indexed(name: str, completions: Any, mode: str = "Indexed") -> Object:
+    found = named(update=name)
+    found["jobs"]["update"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": mode, "completions": completions}
+    return found
+
+
+def envs(cronjob: Object) -> dict[str, list[Object]]:
+    containers = [*pod(cronjob).get("initContainers", []), *pod(cronjob)["containers"]]
+    return {container["name"]: container["env"] for container in containers}
+
+
+def test_a_job_becomes_a_cron_job_and_nothing_else(helm: Path, reader: Reader) -> None:
+    found = reader.objects(render_chart(helm, hand_made("update", "validate")))
+    assert [(o["apiVersion"], o["kind"], o["metadata"]["name"], o["metadata"]["namespace"]) for o in found] == [
+        ("batch/v1", "CronJob", f"{RELEASE}-update", "weather"),
+        ("batch/v1", "CronJob", f"{RELEASE}-validate", "weather"),
+    ]
+
+
+def test_our_labels_stand_on_cron_job_job_and_pod(helm: Path, reader: Reader) -> None:
+    found = cron_job(helm, reader, hand_made())
+    job = found["spec"]["jobTemplate"]
+    assert found["metadata"]["labels"] == OURS | STANDARD
+    assert job["metadata"]["labels"] == OURS
+    assert job["spec"]["template"]["metadata"]["labels"] == OURS
+
+
+def test_labels_are_texts_whatever_they_look_like(helm: Path, reader: Reader) -> None:
+    values = hand_made()
+    values["record"] |= {"dataset_id": "1e3", "version": "1.10", "commit": "08"}
+    found = cron_job(helm, reader, values)
+    assert found["metadata"]["labels"]["staging-cronjobs/dataset-id"] == "1e3"
+    assert found["metadata"]["labels"]["staging-cronjobs/dataset-version"] == "1.10"
+    assert found["metadata"]["annotations"]["staging-cronjobs/commit"] == "08"
+
+
+@pytest.mark.parametrize("suspend", [True, False])
+def test_the_record_stands_in_annotations_of_the_cron_job(helm: Path, reader: Reader, suspend: bool) -> None:
+    found = cron_job(helm, reader, hand_made() | {"suspend": suspend})
+    assert found["metadata"]["annotations"] == {
+        "staging-cronjobs/repository": "dynamical-demo/weather",
+        "staging-cronjobs/branch": "stage/ridge-snow/v0.2.0",
+        "staging-cronjobs/commit": "1234567e8",
+        "staging-cronjobs/image": "example.registry/weather:1234567e8",
+        "staging-cronjobs/key": "update",
+        "staging-cronjobs/paused": "true" if suspend else "false",
+    }
+
+
+def test_changing_the_record_changes_no_job(helm: Path, reader: Reader) -> None:
+    values = hand_made()
+    before = cron_job(helm, reader, values)["spec"]
+    values["record"] |= {"commit": "other", "image": "other", "branch": "other", "repository": "other", "stores": []}
+    assert cron_job(helm, reader, values)["spec"] == before
+
+
+def test_the_users_labels_and_annotations_are_kept(helm: Path, reader: Reader) -> None:
+    mine = {"team": "snow", "app.kubernetes.io/name": "snow", "app.kubernetes.io/component": "c"}
+    values = hand_made(labels=mine, annotations={"on-call": "yes", "since": "2024-05-01"})
+    job = values["jobs"]["update"]["spec"]["jobTemplate"]
+    job["metadata"] = {"labels": {"team": "jobs"}, "annotations": {"a": "job"}}
+    job["spec"]["template"]["metadata"] = {"labels": {"app.kubernetes.io/name": "pods"}, "annotations": {"a": "pod"}}
+    found = cron_job(helm, reader, values)
+    made = found["spec"]["jobTemplate"]
+    assert found["metadata"]["labels"] == STANDARD | OURS | mine
+    assert found["metadata"]["annotations"].items() >= {"on-call": "yes", "since": "2024-05-01"}.items()
+    assert made["metadata"] == {"labels": OURS | {"team": "jobs"}, "annotations": {"a": "job"}}
+    template = made["spec"]["template"]["metadata"]
+    assert template == {"labels": OURS | {"app.kubernetes.io/name": "pods"}, "annotations": {"a": "pod"}}
+
+
+def test_nobody_else_sets_our_labels_or_says_who_manages(helm: Path, reader: Reader) -> None:
+    forged = {"staging-cronjobs/release": "other", "app.kubernetes.io/managed-by": "me"}
+    values = hand_made(labels=forged, annotations={"staging-cronjobs/key": "other", "staging-cronjobs/paused": "true"})
+    values["jobs"]["update"]["spec"]["jobTemplate"]["metadata"] = {"labels": forged}
+    found = cron_job(helm, reader, values)
+    assert found["metadata"]["labels"] == OURS | STANDARD
+    assert found["spec"]["jobTemplate"]["metadata"]["labels"]["staging-cronjobs/release"] == RELEASE
+    annotations = found["metadata"]["annotations"]
+    assert (annotations["staging-cronjobs/key"], annotations["staging-cronjobs/paused"]) == ("update", "false")
+
+
+def test_a_container_without_an_environment_gets_the_jobs_name(helm: Path, reader: Reader) -> None:
+    containers = [
+        {"name": "a"},
+        {"name": "b", "env": []},
+        {"name": "c", "env": None},
+        {"name": "d", "env": [{"name": "X"}]},
+    ]
+    found = envs(cron_job(helm, reader, hand_made(spec=spec(containers=containers))))
+    own = {"name": "CRON_JOB_NAME", "value": JOB}
+    assert found == {"a": [own], "b": [own], "c": [own], "d": [{"name": "X"}, own]}
+
+
+def test_the_jobs_name_is_set_where_it_stands(helm: Path, reader: Reader) -> None:
+    before, after = {"name": "A", "value": "1"}, {"name": "LOG", "value": "$(CRON_JOB_NAME)/$(A)"}
+    for old in ({"value": "production"}, {}, {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}):
+        container = {"name": "worker", "env": [before, {"name": "CRON_JOB_NAME", **old}, after]}
+        found = envs(cron_job(helm, reader, hand_made(spec=spec(containers=[container]))))
+        assert found["worker"] == [before, {"name": "CRON_JOB_NAME", "value": JOB}, after]
+
+
+def test_init_containers_get_the_jobs_name_as_well(helm: Path, reader: Reader) -> None:
+    init = [{"name": "first", "env": [{"name": "CRON_JOB_NAME", "value": "x"}, {"name": "B"}]}, {"name": "second"}]
+    found = cron_job(helm, reader, hand_made(spec=spec(initContainers=init)))
+    own = {"name": "CRON_JOB_NAME", "value": JOB}
+    assert envs(found) == {"first": [own, {"name": "B"}], "second": [own], "worker": [own]}
+    assert "initContainers" not in pod(cron_job(helm, reader, hand_made()))
+
+
+def test_each_job_gets_its_own_name(helm: Path, reader: Reader) -> None:
+    found = reader.objects(render_chart(helm, hand_made("update", "validate", "archive")))
+    assert all(envs(o)["worker"] == [{"name": "CRON_JOB_NAME", "value": o["metadata"]["name"]}] for o in found)
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("release", "own", "suspended"),
+    [
+        (False, None, False),
+        (False, False, False),
+        (False, True, True),
+        (True, None, True),
+        (True, False, True),
+        (True, True, True),
+        (None, None, False),
+        (None, True, True),
+    ],
+)
+def test_a_job_is_suspended_by_the_release_or_by_its_own_code(
+    helm: Path, reader: Reader, release: bool | None, own: bool | None, suspended: bool
+) -> None:
+    values = hand_made() | ({} if release is None else {"suspend": release})
+    if own is not None:
+        values["jobs"]["update"]["spec"]["suspend"] = own
+    assert cron_job(helm, reader, values)["spec"]["suspend"] is suspended
+
+
+def test_zero_false_and_empty_values_survive(helm: Path, reader: Reader) -> None:
+    container = {"name": "worker", "tty": False, "args": [], "resources": {}, "command": [""], "stdin": None}
+    inner = spec(containers=[container], volumes=[{"name": "v", "emptyDir": {}}], terminationGracePeriodSeconds=0)
+    inner |= {"startingDeadlineSeconds": 0, "successfulJobsHistoryLimit": 0, "timeZone": ""}
+    inner["jobTemplate"]["spec"] |= {"backoffLimit": 0, "podFailurePolicy": {"rules": []}}
+    found = cron_job(helm, reader, hand_made(spec=inner))
+    assert {k: found["spec"][k] for k in inner if k != "jobTemplate"} == {
+        k: inner[k] for k in inner if k != "jobTemplate"
+    }
+    made = found["spec"]["jobTemplate"]["spec"]
+    assert (made["backoffLimit"], made["podFailurePolicy"]) == (0, {"rules": []})
+    assert (pod(found)["volumes"], pod(found)["terminationGracePeriodSeconds"]) == ([{"name": "v", "emptyDir": {}}], 0)
+    (worker,) = pod(found)["containers"]
+    assert {k: worker[k] for k in ("tty", "args", "resources", "command")} == {
+        "tty": False,
+        "args": [],
+        "resources": {},
+        "command": [""],
+    }
+
+
+def test_every_problem_is_told_at_once(helm: Path) -> None:
+    values = named(
+        archive="Not_A_Name",
+        backfill="123-456",
+        clean="staging-a-v1-clean",
+        copy="staging-a-v1-clean",
+        update="a" * 51,
+        validate="b" * 50,
+    )
+    values["jobs"]["validate"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 10_001}
+    values["jobs"]["clean"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = []
+    values["record"] |= {"dataset_id": "", "version": ""}
+    assert problems(helm, values) == [
+        "record.dataset_id is empty: it says which staged version this release is",
+        "record.version is empty: it says which staged version this release is",
+        'jobs.archive.name "Not_A_Name" is not usable: '
+        "it must be lower-case letters and digits with single dashes inside",
+        'jobs.backfill.name "123-456" is not usable: it must have a letter (Sentry refuses an all-digit slug)',
+        "jobs.clean.spec.jobTemplate.spec.template.spec.containers is missing or empty: a job needs a container",
+        "jobs.copy.name staging-a-v1-clean is also the name of jobs.clean: names must differ",
+        f"jobs.update.name {'a' * 51} has 51 characters: 50 at most (Sentry cuts a longer monitor slug)",
+        f"jobs.validate.name {'b' * 50} has 50 characters: 48 at most with 10001 Indexed workers "
+        "(a pod's host name has 63)",
+    ]
+
+
+def test_a_release_without_jobs_is_refused(helm: Path) -> None:
+    assert problems(helm, hand_made() | {"jobs": {}}) == ["jobs is empty: a staged version has at least one job"]
+
+
+def test_the_chart_alone_says_what_is_missing(helm: Path) -> None:
+    found = problems(helm, {})
+    assert len(found) == 3
+    assert "record.dataset_id is empty" in found[0] and "jobs is empty" in found[2]
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a-", "a--b", "a.b", "A", "a_b", "ä", "a b", "a\n"])
+def test_only_names_that_kubernetes_and_sentry_both_keep_are_accepted(helm: Path, name: str) -> None:
+    (found,) = problems(helm, named(update=name))
+    assert "is not usable: it must be lower-case letters and digits with single dashes inside" in found
+
+
+@pytest.mark.parametrize(
+    ("length", "completions", "limit"),
+    [
+        *((50, few, None) for few in (None, 1, 100, 1000)),
+        *((50, 1001, 49), (49, 1001, None), (49, 10_000, None)),
+        *((49, 10_001, 48), (48, 10_001, None), (48, 1_000_000, 47), (50, "1001", 49)),
+    ],
+)
+def test_many_indexed_workers_shorten_a_name(helm: Path, length: int, completions: Any, limit: int | None) -> None:
+    name = "a" * length
+    if limit is None:
+        assert f"name: {name}\n" in render_chart(helm, indexed(name, completions))
+        return
+    (found,) = problems(helm, indexed(name, completions))
+    assert found.startswith(f"jobs.update.name {name} has {length} characters: {limit} at most with {completions} Ind")
+
+
+def test_workers_that_are_not_indexed_shorten_nothing(helm: Path) -> None:
+    assert render_chart(helm, indexed("a" * 50, 100_000, mode="NonIndexed"))
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"more": 1}, "additional properties 'more' not allowed"),
+        ({"record": None}, "missing property 'record'"),
+        ({"suspend": "yes"}, "at '/suspend': got string, want boolean"),
+        ({"jobs": []}, "at '/jobs': got array, want object"),
+        ({"jobs": {"update": {"name": JOB}}}, "at '/jobs/update': missing property 'spec'"),
+        ({"jobs": {"update": {"name": JOB, "spec": "x"}}}, "at '/jobs/update/spec': got string, want object"),
+        ({"jobs": {"update": {"spec": spec()}}}, "at '/jobs/update': missing property 'name'"),
+        ({"jobs": {"update": {"name": JOB, "spec": {"schedule": "x"}}}}, "/spec': missing property 'jobTemplate'"),
+        ({"jobs": {"update": {"name": JOB, "spec": spec() | {"schedule": 5}}}}, "/update/spec/schedule': got number"),
+        (
+            {"jobs": {"update": {"name": JOB, "spec": {"schedule": "x", "jobTemplate": {"spec": {}}}}}},
+            "at '/jobs/update/spec/jobTemplate/spec': missing property 'template'",
+        ),
+        (
+            {"jobs": {"update": {"name": JOB, "spec": spec(), "schedule": "x"}}},
+            "at '/jobs/update': additional properties 'schedule' not allowed",
+        ),
+        (
+            {"jobs": {"update": {"name": JOB, "spec": spec(), "labels": {"a": 1}}}},
+            "at '/jobs/update/labels/a': got number, want string",
+        ),
+    ],
+)
+def test_values_of_another_shape_are_refused_by_their_path(helm: Path, change: Object, where: str) -> None:
+    message = complaint(helm, hand_made() | change)
+    assert "values don't meet the specifications of the schema" in message
+    assert where in message
+
+
+def test_a_record_of_a_newer_format_is_refused(helm: Path) -> None:
+    values = hand_made()
+    values["record"]["format"] = 2
+    assert "at '/record/format': value must be 1" in complaint(helm, values)
+
+
+def test_the_values_that_helm_hands_down_are_allowed(helm: Path) -> None:
+    assert render_chart(helm, hand_made() | {"global": {"anything": 1}})
+
+
+def notes(helm: Path, folder: Path, values: Object) -> str:
+    """NOTES.txt, which `helm template` leaves out, of a copy of the chart in which it is a manifest."""
+    copy = folder / "chart"
+    shutil.copytree(CHART, copy)
+    text = (copy / "templates" / "NOTES.txt").read_text()
+    (copy / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{text}{{{{ end }}}}')
+    (copy / "templates" / "cronjobs.yaml").write_text('{"notes": {{ include "notes" . | toJson }}}')
+    shown = render_chart(helm, values, chart=copy)
+    return json.loads(shown[shown.index("{") :])["notes"]
+
+
+def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> None:
+    text = notes(helm, tmp_path, hand_made("update", "archive"))
+    target = "--dataset-id ridge-snow --version 0.2.0 --namespace weather"
+    assert text.startswith(f"ridge-snow v0.2.0 is staged as {RELEASE}.\n")
+    assert f"kubectl get cronjobs,jobs,pods -n weather -l staging-cronjobs/release={RELEASE}\n" in text
+    job = f"{RELEASE}-archive"
+    assert f'kubectl create job -n weather --from=cronjob/{job} "{job}-$(date +%H%M%S)"\n' in text
+    assert f"staging pause {target}\n" in text
+    assert f"helm rollback {RELEASE} -n weather\n" in text
+    assert f"staging cleanup {target}\n" in text
+    assert "resume" not in text and "PAUSED" not in text
+
+
+def test_notes_of_a_paused_release_say_how_to_resume(helm: Path, tmp_path: Path) -> None:
+    text = notes(helm, tmp_path, hand_made() | {"suspend": True})
+    assert text.startswith(f"ridge-snow v0.2.0 is staged as {RELEASE}, PAUSED: no job runs on its schedule.\n")
+    assert "staging resume --dataset-id ridge-snow --version 0.2.0 --namespace weather\n" in text
+    assert "staging pause" not in text
+
+
+def test_the_commands_that_notes_name_exist(helm_4: Path, tmp_path: Path) -> None:
+    text = notes(helm_4, tmp_path, hand_made())
+    command = next(line.split(":", 1)[1] for line in text.splitlines() if "staging pause" in line)
+    help_text = subprocess.run(
+        [sys.executable, "-m", "staging_cronjobs.cli", *command.split()[1:], "--help"], capture_output=True, text=True
+    )
+    assert help_text.returncode == 0
+    assert all(option in help_text.stdout for option in ("--dataset-id", "--version", "--namespace"))
+
+
+def test_what_is_installed_holds_the_chart_and_nothing_else(helm: Path, tmp_path: Path) -> None:
+    """The release's secret holds the whole chart, in every revision, and has 1 MiB."""
+    subprocess.run([helm, "package", CHART, "--destination", tmp_path], check=True, capture_output=True)
+    (package,) = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        names = {name.removeprefix("staging-cronjobs/") for name in archive.getnames()}
+    assert names == {
+        "Chart.yaml",
+        "values.yaml",
+        "values.schema.json",
+        ".helmignore",
+        "templates/NOTES.txt",
+        "templates/_helpers.tpl",
+        "templates/cronjobs.yaml",
+    }
+    assert package.stat().st_size < 20_000

@@ -1,0 +1,518 @@
+"""Cleanup leaves nothing of a staged version behind, in Sentry and on the remote too, and touches nothing else."""
+
+import math
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until
+from repositories import Repository
+from sentry_server import CONFIG, answered, meanwhile
+from staged import OWNER, Sentry, install, names, push, push_other
+from staging_cronjobs.staged_version import StagedVersion
+
+pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+
+DONE, USAGE, REFUSED, OUTSIDE, UNFINISHED = 0, 2, 3, 4, 5
+RIDGE = StagedVersion("ridge-snow", "0.2.0")
+UPDATE, VALIDATE = names(RIDGE)
+ARCHIVE = RIDGE.job_name("archive")
+CLEANUP = ("cleanup", "--branch", RIDGE.branch)
+FINALIZER = "staging-cronjobs.test/held"
+
+
+def snapshot(live: Namespace, repository: Repository) -> object:
+    """All that a command could have changed, Sentry aside."""
+    objects = {
+        f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
+        for kind in ("cronjobs", "jobs", "secrets")
+        for thing in live.all(kind)
+    }
+    return objects, repository.git("ls-remote", "origin")
+
+
+@contextmanager
+def untouched(live: Namespace, repository: Repository, sentry: Sentry | None = None) -> Generator[None]:
+    """Nothing changes, and nobody asks Sentry to delete anything."""
+    before = snapshot(live, repository)
+    slugs = sentry.slugs() if sentry else []
+    yield
+    assert snapshot(live, repository) == before
+    assert not sentry or (sentry.slugs() == slugs and not sentry.deleted())
+
+
+def finished(live: Namespace, sentry: Sentry | None = None) -> bool:
+    """Nothing of it is left in the cluster, nor in Sentry."""
+    return not live.leftovers() and not (sentry and sentry.slugs())
+
+
+def unfinished(staging: Staging, folder: Path, **environment: str) -> bool:
+    """Whether both `staging list` and `helm list` show the version as such."""
+    listed = staging.run(folder, "list", "-o", "json", **environment).json
+    assert [(row["release"], row["status"], row["jobs"]) for row in listed] == [(RIDGE.release, "uninstalled", [])]
+    return RIDGE.release in staging.helm("list", "--uninstalled", "--short").split()
+
+
+@pytest.fixture
+def staged(staging: Staging, repository: Repository, sentry: Sentry) -> StagedVersion:
+    """A release with two jobs, both of which have reported, and its branch."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    sentry.check_in(UPDATE, VALIDATE)
+    return RIDGE
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Path:
+    """An empty folder."""
+    folder = tmp_path / "nowhere"
+    folder.mkdir()
+    return folder
+
+
+# The plan
+
+
+def test_the_plan_says_what_goes_and_what_stays(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    commit = repository.stage(RIDGE.dataset_id, RIDGE.version)
+    staging.run(repository.path, "deploy", "--branch", RIDGE.branch, "--docker-image", IMAGE, **sentry.environment)
+    sentry.check_in(UPDATE)
+    context = live.kubectl("config", "current-context").strip()
+    with untouched(live, repository, sentry):
+        done = staging.run(repository.path, *CLEANUP, code=REFUSED, **sentry.environment)
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
+        f"Cleanup of ridge-snow v0.2.0 (context {context}, namespace {live.name}):",
+        f"  release  {RIDGE.release}, deployed, revision 1: deleted, with its Jobs and pods",
+        f"  cronjob  {UPDATE}: deleted",
+        f"  cronjob  {VALIDATE}: deleted",
+        f"  branch   {RIDGE.branch} at {commit[:12]}: deleted",
+        f"  monitor  {UPDATE}: deleted",
+        f"  monitor  {VALIDATE}: not there",
+        "  store    s3://weather-data/ridge-snow/v0.2.0.icechunk: stays",
+        "error: nobody can be asked here: pass --yes to carry this plan out; nothing was touched",
+    ]
+
+
+# Monitors
+
+
+def test_monitors_go_by_id_once_the_last_pod_is_gone(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE, ("update", "validate", "archive"), seconds=3600)
+    install(staging, repository, RIDGE, seconds=3600)  # a push that dropped a job, whose monitor stayed
+    other = sentry.server.add_project("other")  # slugs are unique per project only
+    sentry.server.check_in(UPDATE, other, CONFIG)
+    sentry.check_in(UPDATE, VALIDATE, ARCHIVE)
+    strangers = [f"{UPDATE}-2", UPDATE.removesuffix("e"), RIDGE.job_name("merge"), RIDGE.release]
+    sentry.check_in(*strangers)
+    ours = {m.id for m in sentry.server.monitors if m.project is sentry.project and m.slug not in strangers}
+
+    live.run_job(UPDATE, f"{UPDATE}-by-hand")
+    selector = f"{LABEL}release={RIDGE.release}"
+    wait_until(lambda: [p for p in live.all("pods", selector) if p["status"].get("phase") == "Running"])
+    (pod,) = live.names("pods", selector)
+    live.kubectl("patch", "pod", pod, "--patch", f'{{"metadata": {{"finalizers": ["{FINALIZER}"]}}}}')
+    seen: list[Any] = []
+    sentry.server.inject(
+        meanwhile(lambda: seen.append((live.leftovers(), live.names("pods")))), method="DELETE", times=math.inf
+    )
+    process = staging.start(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    wait_until(lambda: "deletionTimestamp" in live.get("pods", pod)["metadata"], what="the pod's deletion")
+    time.sleep(1)  # in which it must not have gone on
+    assert live.names("pods", selector) == [pod]
+    assert sentry.deleted() == []
+    live.kubectl("patch", "pod", pod, "--patch", '{"metadata": {"finalizers": null}}')
+    done = end(process)
+    assert done.code == DONE, done.stderr
+
+    records = [f"secrets/sh.helm.release.v1.{RIDGE.release}.v{revision}" for revision in (1, 2)]
+    assert seen == [(records, [])] * 3
+    prefix = "/api/0/projects/acme/weather/monitors"
+    assert sorted(sentry.deleted()) == sorted(f"{prefix}/{number}/" for number in ours)
+    assert all(not request.query for request in sentry.server.asked("DELETE"))
+    assert sentry.slugs() == sorted(strangers)
+    assert sentry.server.slugs(other) == [UPDATE]
+    assert finished(live)
+    assert f"Monitors of Sentry project acme/weather are gone: {ARCHIVE}, {UPDATE}, {VALIDATE}" in done.stdout
+
+
+def test_a_monitor_that_a_late_check_in_made_again_is_noticed(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    late = meanwhile(lambda: sentry.check_in(UPDATE))
+    sentry.server.inject(late, method="GET", skip=2)  # the plan's listing, the one before and the one after deleting
+    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert f"monitor {UPDATE} came back: a late check-in made it again; deleting it again" in done.stderr
+    assert len(sentry.deleted()) == 3
+    assert finished(live, sentry)
+
+
+def test_a_monitor_that_keeps_coming_back(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    late = meanwhile(lambda: sentry.check_in(UPDATE))
+    sentry.server.inject(late, method="GET", times=4)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=UNFINISHED, **sentry.environment)
+    assert f"monitor {UPDATE} comes back after it is deleted: something still checks in" in done.stderr
+    assert unfinished(staging, repository.path)
+    staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert finished(live, sentry)
+
+
+def test_without_sentry_the_slugs_are_said(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    done = staging.run(repository.path, *CLEANUP, "--yes", SENTRY_AUTH_TOKEN=sentry.token)
+    for slug in (UPDATE, VALIDATE):
+        assert f"monitor  {slug}: not touched, Sentry is not set up" in done.stderr
+    assert finished(live)
+    assert sentry.server.requests == []
+
+
+def test_keep_monitors_asks_sentry_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-monitors", **sentry.settings)
+    for slug in (UPDATE, VALIDATE):
+        assert f"monitor  {slug}: not touched, --keep-monitors" in done.stderr
+    assert finished(live)
+    assert sentry.server.requests == []
+
+
+@pytest.mark.parametrize("missing", ["SENTRY_AUTH_TOKEN", "SENTRY_ORG", "SENTRY_PROJECT"])
+def test_sentry_set_up_in_part_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, missing: str
+) -> None:
+    environment = {name: value for name, value in sentry.environment.items() if name != missing}
+    with untouched(live, repository, sentry):
+        done = staging.run(repository.path, *CLEANUP, "--yes", code=USAGE, **environment)
+    assert "--keep-monitors" in done.stderr
+    assert sentry.server.requests == []
+
+
+UNWELL = {
+    "401": "does not know the token (401)",
+    "403": "lacks the scope alerts:read",
+    "read only": "lacks the scope alerts:write",
+    "500": "HTTP 500, 5 times",
+    "empty list": "shows this token no monitor at all",
+}
+
+
+def unwell(sentry: Sentry, how: str) -> dict[str, str]:
+    """What `staging` has in its environment while Sentry is so."""
+    match how:
+        case "401":
+            return {"SENTRY_AUTH_TOKEN": "sntryu_expired"}
+        case "403":
+            return {"SENTRY_AUTH_TOKEN": sentry.server.add_organization_token()}
+        case "read only":
+            return {"SENTRY_AUTH_TOKEN": sentry.server.add_token([sentry.project], {"alerts:read"})}
+        case "500":
+            sentry.server.inject(answered(500), times=5, skip=1)  # the plan's listing goes well
+        case "empty list":
+            return {"SENTRY_AUTH_TOKEN": sentry.server.add_token([], {"alerts:read", "alerts:write"})}
+    return {}
+
+
+@pytest.mark.parametrize("how", UNWELL)
+def test_with_sentry_unwell_jobs_and_branch_go_and_a_rerun_finishes(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, how: str
+) -> None:
+    environment = {**sentry.environment, **unwell(sentry, how)}
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=UNFINISHED, **environment)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert UNWELL[how] in last
+    assert "run the same command again to finish" in last
+    assert live.names("cronjobs") == []
+    assert repository.remote_head(RIDGE.branch) is None
+    assert sentry.slugs() == [UPDATE, VALIDATE]
+    assert unfinished(staging, repository.path)
+
+    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert f"branch   {RIDGE.branch}: already gone" in done.stderr
+    assert finished(live, sentry)
+
+
+def test_a_plan_says_that_sentry_cannot_be_asked(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    with untouched(live, repository, sentry):
+        wrong = {**sentry.environment, "SENTRY_AUTH_TOKEN": "sntryu_expired"}
+        done = staging.run(repository.path, *CLEANUP, code=REFUSED, **wrong)
+    assert "monitors cannot be asked for now: Sentry project acme/weather does not know the token (401)" in done.stderr
+
+
+# What is gone already, or was never there
+
+
+def test_no_code_of_the_datasets_is_needed_or_run(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    ran = repository.path / "ran"
+    repository.write(
+        "src/weather/datasets.py", f"open({str(ran)!r}, 'w')\nraise SystemExit('this code must not run')\n"
+    )
+    repository.write("src/weather/__init__.py", f"open({str(ran)!r}, 'w')\n")
+    staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert not ran.exists()
+    assert finished(live, sentry)
+
+
+def test_the_dataset_may_be_gone(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    repository.git("rm", "-r", "--quiet", "src", "pyproject.toml")
+    repository.commit("Remove everything")
+    repository.push("main")
+    repository.delete_remote_branch(RIDGE.branch)
+    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert f"branch   {RIDGE.branch}: already gone" in done.stderr
+    assert "to restore it" not in done.stdout
+    assert finished(live, sentry)
+
+
+def test_no_checkout_is_needed(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, nowhere: Path
+) -> None:
+    done = staging.run(nowhere, *CLEANUP, "--yes", **sentry.environment)
+    assert f"branch   {RIDGE.branch}: not touched, this is no checkout of {OWNER}" in done.stderr
+    assert f"git push <remote> --delete {RIDGE.branch}" in done.stderr
+    assert repository.remote_head(RIDGE.branch)
+    assert finished(live, sentry)
+
+
+def test_no_such_release_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    missing = StagedVersion("ridge-snow", "0.9.0")
+    push(repository, missing)
+    with untouched(live, repository, sentry):
+        done = staging.run(
+            repository.path, "cleanup", "--branch", missing.branch, "--yes", code=REFUSED, **sentry.environment
+        )
+    assert f"git push origin --delete {missing.branch}" in done.stderr
+
+
+# The branch
+
+
+def forbid_deletions(repository: Repository) -> None:
+    """As a protected branch does."""
+    hook = repository.remote / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase $3 in *[!0]*) ;; *) echo "no deletions here" >&2; exit 1;; esac\n')
+    hook.chmod(0o755)
+
+
+def test_a_protected_branch_touches_nothing_unless_it_is_kept(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    forbid_deletions(repository)
+    with untouched(live, repository, sentry):
+        done = staging.run(repository.path, *CLEANUP, "--yes", code=OUTSIDE, **sentry.environment)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: origin does not let branch {RIDGE.branch} be deleted")
+    assert "no deletions here" in last
+    assert "the cluster was not touched" in last
+    assert "--keep-branch" in last
+
+    commit = repository.remote_head(RIDGE.branch)
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch", **sentry.environment)
+    assert f"branch   {RIDGE.branch}: not touched, --keep-branch" in done.stderr
+    assert repository.remote_head(RIDGE.branch) == commit
+    assert finished(live, sentry)
+
+
+def test_the_restore_command_works(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    commit = push_other(repository, RIDGE)
+    done = staging.run(repository.path, *CLEANUP, "--yes")
+    assert repository.remote_head(RIDGE.branch) is None
+    (command,) = re.findall(r"^ +(git push .*)$", done.stdout, re.MULTILINE)
+    repository.git(*shlex.split(command)[1:])
+    assert repository.remote_head(RIDGE.branch) == commit
+
+
+class Terminal:
+    """A run of the program whose standard input and error are a terminal, for a person to answer."""
+
+    def __init__(self, staging: Staging, folder: Path, *args: str, **environment: str) -> None:
+        self.shown = ""
+        self._outside, inside = pty.openpty()
+        own = {**staging.environment, "TERM": "xterm", **environment}
+        self._process = subprocess.Popen(
+            [PROGRAM, *args], cwd=folder, env=own, stdin=inside, stdout=inside, stderr=inside
+        )
+        os.close(inside)
+
+    def wait_for(self, text: str) -> None:
+        """Read until the program has shown this."""
+        while text not in self.shown and self._read():
+            pass
+        assert text in self.shown, self.shown
+
+    def answer(self, text: str) -> Done:
+        """Type a line, and wait for the end."""
+        os.write(self._outside, f"{text}\n".encode())
+        return self.end()
+
+    def interrupt(self) -> Done:
+        """What ^C does, and wait for the end."""
+        self._process.send_signal(signal.SIGINT)
+        return self.end()
+
+    def end(self) -> Done:
+        while self._read():
+            pass
+        os.close(self._outside)
+        return Done(self._process.wait(timeout=60), "", self.shown)
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self._outside, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            return False
+        self.shown += chunk.decode().replace("\r\n", "\n")
+        return bool(chunk)
+
+
+@pytest.fixture
+def asked(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> Terminal:
+    """A cleanup on a terminal, that waits for its answer."""
+    terminal = Terminal(staging, repository.path, *CLEANUP, **sentry.environment)
+    terminal.wait_for("Delete all of this? [y/N]: ")
+    return terminal
+
+
+@pytest.mark.parametrize("answer", ["n", ""])
+def test_a_person_who_says_no(
+    asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry, answer: str
+) -> None:
+    with untouched(live, repository, sentry):
+        done = asked.answer(answer)
+    assert done.code == REFUSED
+    assert done.stderr.endswith("error: nothing was touched\n")
+
+
+def test_a_person_who_says_yes(asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry) -> None:
+    assert f"  monitor  {UPDATE}: deleted" in asked.shown
+    assert asked.answer("y").code == DONE
+    assert repository.remote_head(RIDGE.branch) is None
+    assert finished(live, sentry)
+
+
+def test_a_branch_that_moves_while_a_person_thinks(
+    asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    old, new = repository.remote_head(RIDGE.branch), push_other(repository, RIDGE)
+    assert old
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == REFUSED
+    assert f"branch {RIDGE.branch} has moved from {old[:12]} to {new[:12]}: someone pushed" in done.stderr
+
+
+def test_a_branch_that_goes_while_a_person_thinks(
+    asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    repository.delete_remote_branch(RIDGE.branch)
+    assert asked.answer("y").code == DONE
+    assert finished(live, sentry)
+
+
+def test_a_branch_whose_remote_goes_while_a_person_thinks(
+    asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    repository.remote.rename(repository.remote.with_name("away.git"))
+    objects = {kind: live.names(kind) for kind in ("cronjobs", "secrets")}
+    done = asked.answer("y")
+    assert done.code == OUTSIDE
+    assert {kind: live.names(kind) for kind in ("cronjobs", "secrets")} == objects
+    assert sentry.slugs() == [UPDATE, VALIDATE]
+
+
+# What is not ours
+
+
+@pytest.mark.parametrize("marks", ["none", "copied labels", "another release"])
+def test_a_cronjob_in_place_of_ours_is_refused(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, marks: str
+) -> None:
+    ours = live.get("cronjobs", UPDATE)
+    live.delete("cronjobs", UPDATE)
+    metadata: dict[str, Any] = {"name": UPDATE}
+    if marks != "none":
+        metadata["labels"] = ours["metadata"]["labels"]
+    if marks == "another release":
+        owner = {"meta.helm.sh/release-name": "other", "meta.helm.sh/release-namespace": live.name}
+        metadata["annotations"] = owner
+    assert live.create(
+        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": ours["spec"]}
+    ).accepted
+    with untouched(live, repository, sentry):
+        done = staging.run(repository.path, *CLEANUP, "--yes", code=REFUSED, **sentry.environment)
+    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its" in done.stderr
+
+
+# Many at once
+
+
+def test_one_that_fails_does_not_stop_the_others(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    second, missing = StagedVersion("ridge-snow", "0.3.0"), StagedVersion("ridge-snow", "0.4.0")
+    push(repository, second)
+    install(staging, repository, second)
+    sentry.check_in(*names(second))
+    branches = [flag for version in (RIDGE, missing, second) for flag in ("--branch", version.branch)]
+    done = staging.run(repository.path, "cleanup", *branches, "--yes", code=UNFINISHED, **sentry.environment)
+    said = done.stderr.splitlines()
+    assert f"{RIDGE.branch}: done" in said
+    assert f"{second.branch}: done" in said
+    (line,) = [line for line in said if line.startswith(f"{missing.branch}: ")]
+    assert f"exit code {REFUSED}: there is no release {missing.release}" in line
+    assert said[-1].startswith("error: 1 of 3 staged versions are not cleaned up")
+    assert finished(live, sentry)
+
+
+def test_all_versions_of_one_dataset(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    second, other = StagedVersion("ridge-snow", "0.3.0"), StagedVersion("ridge-snow-forecast", "0.2.0")
+    for version in (second, other):
+        push(repository, version)
+        install(staging, repository, version)
+        sentry.check_in(*names(version))
+    before = live.names("cronjobs", f"{LABEL}release={other.release}")
+    staging.run(
+        repository.path, "cleanup", "--dataset-id", "ridge-snow", "--all-versions", "--yes", **sentry.environment
+    )
+    assert live.names("cronjobs") == before == sorted(names(other))
+    assert live.names("secrets", "owner=helm") == [f"sh.helm.release.v1.{other.release}.v1"]
+    assert sentry.slugs() == sorted(names(other))
+    assert repository.remote_head(other.branch)
+    assert [repository.remote_head(v.branch) for v in (RIDGE, second)] == [None, None]
+
+
+def test_an_interrupted_question_touches_nothing(
+    asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    with untouched(live, repository, sentry):
+        done = asked.interrupt()
+    assert done.code == 128 + signal.SIGINT
