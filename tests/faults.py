@@ -1,8 +1,8 @@
 """Faults on demand in what `staging` does outside: a process group killed between any two calls or inside one.
 
 Two things stand between the program and the real tools and servers. Wrappers, first on PATH, count the calls of git,
-helm and kubectl and kill everything before or after one of them. The `Gate`, a reverse proxy, is the API server that
-helm and kubectl see: there every single request can be the last one, be refused, or be held for as long as a test likes.
+helm and kubectl and kill everything before or after one of them. The `Gate`, a proxy, is the way of helm and kubectl to
+the API server: there every single request can be the last one, be refused, or be held for as long as a test likes.
 """
 
 import base64
@@ -23,6 +23,7 @@ from live import PROGRAM, SECONDS, Done, Staging
 from pykube import HTTPClient
 
 TOOLS = ("git", "helm", "kubectl")
+KINDS = ("cronjobs", "jobs", "pods", "secrets", "configmaps")
 CHANGING = re.compile(r"git push|helm (upgrade|install|uninstall|rollback)|kubectl delete")
 WRAPPER = """#!/bin/sh
 # The real program of this name; its whole process group is killed before or after the call that FAULT_KILL counts.
@@ -76,20 +77,16 @@ class Request:
     call: int  # of the tools' calls so far, that of the tool that sent it
 
     def __str__(self) -> str:
-        *_, kind, name = self.path.partition("?")[0].split("/")
-        return f"{self.method} {kind if kind in ('cronjobs', 'secrets', 'configmaps') else name} ({self.number})"
+        kind = next((part for part in self.path.split("/") if part.partition("?")[0] in KINDS), self.path)
+        return f"{self.method} {kind.partition('?')[0]} ({self.number})"
 
 
 class RefusedError(Exception):
-    """Raised by a door's `before` or `after`: the API server says no, with this HTTP status."""
+    """Raised by a door's `before` or `after`: the API server says no, or is not there at all (503)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
-
-
-class UnreachableError(Exception):
-    """Raised by a door's `before` or `after`: the connection ends there."""
 
 
 def pass_on(request: Request) -> None:
@@ -234,10 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(response.status_code, response.headers, content)
         except RefusedError as refused:
             status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": refused.status}
-            text = json.dumps(status | {"reason": "Forbidden", "message": "refused by the test"}).encode()
+            reason = "Forbidden" if refused.status == 403 else "ServiceUnavailable"
+            text = json.dumps(status | {"reason": reason, "message": "refused by the test"}).encode()
             self.answer(refused.status, {"Content-Type": "application/json"}, text)
-        except UnreachableError:
-            self.close_connection = True
         return None
 
     def answer(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
@@ -315,7 +311,7 @@ class Run:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**variables, **environment},
+                env={**environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -328,14 +324,15 @@ class Run:
         self._ready.wait()  # a request may come before the start is noted
         os.killpg(self.process.pid, signal.SIGKILL)
 
+    @property
+    def stderr(self) -> str:
+        """What it has said so far."""
+        return self._output[1].read_text()
+
     def end(self) -> Done:
         """Wait for its end."""
         code = self.process.wait(timeout=SECONDS)
         return Done(code, *(file.read_text() for file in self._output))
-
-    @property
-    def killed(self) -> bool:
-        return self.end().code == -signal.SIGKILL
 
 
 def staging_command(*args: str) -> list[str]:
@@ -410,9 +407,10 @@ class Matrix:
         return self.counts.setdefault((kind, helm), Count())
 
     def lines(self) -> list[str]:
-        header = f"{'killed':<28}{'helm':<8}{'points tried':>13}{'converged':>11}{'left behind':>13}{'foreign lost':>14}"
+        titles = ("points tried", "converged", "left behind", "foreign lost")
+        header = f"{'killed in':<16}{'helm':<8}{''.join(f'{title:>14}' for title in titles)}"
         rows = [
-            f"{kind:<28}{helm:<8}{c.tried:>13}{c.converged:>11}{c.left:>13}{c.lost:>14}"
+            f"{kind:<16}{helm:<8}{c.tried:>14}{c.converged:>14}{c.left:>14}{c.lost:>14}"
             for (kind, helm), c in sorted(self.counts.items())
         ]
         return [header, *rows]

@@ -119,8 +119,16 @@ def _verdict(dataset: Dataset, version: str | None, settings: Settings) -> Verdi
 
 def _record(staged: StagedVersion) -> Record:
     """The record of a staged version that is only tried."""
-    facts = dict.fromkeys(("repository", "commit", "image", "template_path"), "")
-    return Record(dataset_id=staged.dataset_id, version=staged.version, branch=staged.branch, stores=[], **facts)
+    return Record(
+        repository="",
+        dataset_id=staged.dataset_id,
+        version=staged.version,
+        branch=staged.branch,
+        commit="",
+        image="",
+        template_path="",
+        stores=[],
+    )
 
 
 def _without_collision(verdict: Verdict, makers: dict[str, str]) -> Verdict:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from . import branches, locks, monitors, objects, releases
 from .cluster import Cluster
-from .errors import Outside, Refused, Unfinished
+from .errors import AGAIN, Outside, Refused, Superseded, Unfinished
 from .monitors import Monitor
 from .releases import Release
 from .settings import Settings
@@ -45,6 +45,7 @@ def plan(
 ) -> Plan:
     """Find out what there is to clean up. Nothing is touched. Raises `Refused` when there is no such release."""
     sentry = None if keep_monitors else monitors.connect(settings, token)
+    cluster.require_helm()
     release = releases.find(cluster, staged.release)
     if release is None:
         raise Refused(
@@ -79,7 +80,7 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
     try:
         remove(plan.cluster, plan.release, plan.sentry, say, drain=drain)
     except Outside as error:
-        raise Unfinished(f"{error}; run the same command again to finish") from None
+        raise Unfinished(f"{error}; {AGAIN}") from None
 
 
 def remove(cluster: Cluster, release: Release, sentry: monitors.Project | None, say: Say, *, drain: float = 0) -> None:
@@ -87,18 +88,20 @@ def remove(cluster: Cluster, release: Release, sentry: monitors.Project | None, 
     settled = locks.settle(cluster, release, say)
     if settled is None:
         return
+    if drain and settled.pending:
+        locks.take_over(cluster, settled, say)  # or Helm refuses to pause it
+        settled = releases.find(cluster, release.name) or settled
     if drain and settled.live:
         _drain(cluster, settled, drain, say)
     say(f"deleting release {release.name}, its Jobs and pods")
     locks.clear(cluster, settled)
     if sentry:
         _delete_monitors(sentry, settled.job_names, say)
+    if releases.status(cluster, release.name) not in (None, *releases.GOING):
+        raise Superseded(
+            f"release {release.name} was deployed again meanwhile, by a newer push: that one was left alone"
+        )
     releases.uninstall(cluster, release.name, keep_history=False)
-
-
-def delete_command(stores: list[str]) -> list[str]:
-    """Ready commands for the stores on S3 that a person may want to delete; none for others."""
-    return [f"aws s3 rm --recursive {store}" for store in stores if store.startswith("s3://")]
 
 
 def _check_own(cluster: Cluster, release: Release) -> None:

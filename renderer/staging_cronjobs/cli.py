@@ -75,7 +75,7 @@ def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.re
 @app.command()
 @calls.reported
 def check(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
-    """Prove the whole catalogue, at its present and next versions: names, collisions, what can be staged."""
+    """Prove that the catalogue can be staged, at its present and next versions: names, collisions, reasons."""
     from . import checks, display
 
     settings = calls.settings_for()
@@ -136,7 +136,7 @@ def pause(
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Suspend every job of a staged version; it stays so over deploys until `staging resume`."""
+    """Suspend every job, also over the next deploys, until `staging resume`."""
     calls.set_suspend(calls.target(branch, dataset_id, version), calls.settings_for(namespace, kube_context), True)
 
 
@@ -184,12 +184,12 @@ def cleanup_command(
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Show what would go, ask, then delete branch, release with Jobs and pods, and Sentry monitors."""
+    """Take a staged version away, after asking: branch, release with Jobs and pods, Sentry monitors."""
     from . import many
     from .settings import seconds
 
     settings = calls.settings_for(namespace, kube_context)
-    limit = seconds(drain_limit) if drain else 0
+    limit = seconds(drain_limit, "--drain-limit") if drain else 0
     if all_versions or len(branch or ()) > 1:
         targets = many.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
@@ -219,7 +219,7 @@ def sweep_command(
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Report what was forgotten: releases without a branch, unfinished cleanups, leftover monitors."""
+    """Report what was forgotten; with --yes remove what is provably over."""
     from . import cluster as clusters
     from . import display, monitors, sweep
     from .settings import seconds
@@ -227,7 +227,7 @@ def sweep_command(
     settings, token = calls.settings_for(namespace, kube_context), calls.token_from(sentry_token)
     cluster = clusters.connect(settings)
     sentry = None if keep_monitors else monitors.connect(settings, token)
-    found = sweep.look(settings, cluster, sentry, grace=seconds(grace))
+    found = sweep.look(settings, cluster, sentry, grace=seconds(grace, "--grace"))
     display.findings(found, cluster, as_json=output is Output.json)
     if yes:
         sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=calls.say)

@@ -46,7 +46,7 @@ class Cluster:
     @property
     def timeout_seconds(self) -> float:
         """Helm's --timeout in seconds."""
-        return seconds(self.timeout)
+        return seconds(self.timeout, "timeout")
 
     @property
     def gone_seconds(self) -> float:
@@ -56,15 +56,19 @@ class Cluster:
     @cached_property
     def helm_major(self) -> int:
         """3 or 4. Raises `Outside` for a Helm older than 3.18.5."""
-        text = shell.run("helm", "version", "--template", "{{.Version}}").stdout.strip()
+        # Even this would connect to the database of HELM_DRIVER=sql.
+        text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
         numbers = tuple(int(n) for n in text.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
         if numbers < OLDEST_HELM:
             raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed; update it")
         return numbers[0]
 
-    def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
-        """Run helm. With `check`, raises `Outside` when it fails; always when it is too old to be understood."""
+    def require_helm(self) -> None:
+        """Raises `Outside` unless helm is there and new enough to be understood."""
         _ = self.helm_major
+
+    def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
+        """Run helm. With `check`, raises `Outside` when it fails."""
         where = () if self.context == IN_CLUSTER else ("--kube-context", self.context)
         return self._run("helm", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
 

@@ -7,7 +7,7 @@ from . import branches, catalogue, checks, locks, objects, releases, values
 from . import cluster as clusters
 from .catalogue import Dataset
 from .cluster import Cluster
-from .errors import Outside, Refused, Superseded, Unfinished, Usage
+from .errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
 from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
@@ -51,6 +51,7 @@ def deploy(
     cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
     say(f"asking the cluster ({cluster})")
+    cluster.require_helm()
     if main_version is None:
         production = [c["metadata"]["name"] for c in dataset.cronjobs]
         checks.check_new(
@@ -96,6 +97,7 @@ def render(
 
 def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say) -> tuple[Release, bool]:
     """Pause or resume a release: the chart's `suspend`, all other values as they are. False: it was so already."""
+    cluster.require_helm()
     release = releases.find(cluster, staged.release)
     if release is None or not release.live:
         state = f"is {release.status}" if release else "does not exist"
@@ -183,9 +185,16 @@ def _after(
     if head is None:
         if release := releases.find(cluster, staged.release):
             say(f"deleting release {staged.release} again")
-            locks.clear(cluster, release)
-            if not keep_record:
-                releases.uninstall(cluster, staged.release, keep_history=False)
+            try:
+                locks.clear(cluster, release)
+                if not keep_record:
+                    releases.uninstall(cluster, staged.release, keep_history=False)
+            except (Outside, Unfinished) as error:
+                reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
+                raise Unfinished(
+                    f"branch {staged.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
+                    f"`staging cleanup --branch {staged.branch}` finishes it"
+                ) from None
         raise Superseded(f"branch {staged.branch} was deleted meanwhile: release {staged.release} was removed again")
     if head != commit:
         return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .sweep import Finding
 
 WIDTH = 100  # columns where no terminal says otherwise
+WORDS = frozenset({"JOBS", "VERDICT", "DETAIL"})  # columns of words may be broken; ids and names are for copying
 
 
 def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -> None:
@@ -141,6 +143,10 @@ def cleaned(found: "Plan") -> None:
         print("These stores were not deleted:")
         for store in record.stores:
             print(f"  {store}")
+    if commands := [f"aws s3 rm --recursive {shlex.quote(s)}" for s in record.stores if s.startswith("s3://")]:
+        print("To delete them as well:")
+        for command in commands:
+            print(f"  {command}")
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:
@@ -161,7 +167,7 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
 
     plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in header:
-        plain.add_column(title, overflow="fold")
+        plain.add_column(title, overflow="fold", no_wrap=title not in WORDS)
     for row in rows:
         plain.add_row(*row)
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH

@@ -5,12 +5,14 @@ StagingError
 ├── Refused      3  a check did not hold: nothing was changed
 ├── Outside      4  a program, the cluster, the remote or the user's code failed or is missing
 ├── Unfinished   5  partly done: the same command, run again, finishes the work
-└── Superseded   6  a newer push took this one's place: nothing was changed
+└── Superseded   6  a newer push, or a deletion of the branch, took this one's place: nothing is left changed
 
-Exit 0 is done, 1 a bug of this program, 130 interrupted.
+Exit 0 is done, 1 a bug of this program, 130 interrupted, 141 when the reader of the output left (`| head`).
 """
 
 from collections.abc import Iterable
+
+AGAIN = "run the same command again to finish"
 
 
 class StagingError(Exception):
@@ -44,7 +46,7 @@ class Unfinished(StagingError):
 
 
 class Superseded(StagingError):
-    """A newer push, or a deleted branch, took this one's place; nothing was changed."""
+    """A newer push, or a deleted branch, took this one's place; nothing is left changed."""
 
     exit_code = 6
 

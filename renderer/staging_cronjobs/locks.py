@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from . import objects, releases
 from .cluster import Cluster
-from .errors import Outside, Unfinished
+from .errors import AGAIN, Outside, Unfinished
 from .releases import Release
 
 TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
@@ -51,7 +51,7 @@ def clear(cluster: Cluster, release: Release) -> None:
             shown = ", ".join(remains[:5]) + (f" and {len(remains) - 5} more" if len(remains) > 5 else "")
             raise Unfinished(
                 f"{cluster}: {shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?): "
-                "run the same command again to finish"
+                f"{AGAIN}"
             )
         time.sleep(POLL / 4)
 
@@ -63,4 +63,7 @@ def _uninstall(cluster: Cluster, release: Release) -> None:
         # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
         now = releases.find(cluster, release.name)
         if now and now.status != "uninstalled":
-            raise Unfinished(f"{error}; run the same command again to finish") from None
+            objects.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
+            raise Unfinished(f"{error}; {AGAIN}") from None
+        if "is forbidden" in str(error):
+            raise Unfinished(f"{error}; {AGAIN}") from None

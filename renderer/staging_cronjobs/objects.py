@@ -70,7 +70,8 @@ def remains(cluster: Cluster, release: Release) -> list[str]:
 
 def delete_leftovers(cluster: Cluster, release: Release) -> None:
     """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are the release's own."""
-    mine = existing(cluster, release.job_names).keys() - foreign(cluster, release.job_names, release.name).keys()
+    found = existing(cluster, release.job_names)
+    mine = {name for name, cronjob in found.items() if owner(cronjob) == (release.name, cluster.namespace)}
     if mine:
         cluster.kubectl(
             "delete", "cronjobs", *sorted(mine), "--cascade", "foreground", "--ignore-not-found", "--wait=false"

@@ -14,7 +14,7 @@ class Output(StrEnum):
 
 
 Branch = Annotated[str, typer.Option(help="The staged version's branch, stage/<dataset id>/v<version>.")]
-DatasetId = Annotated[str, typer.Option(help="The dataset's id, with --version instead of --branch.")]
+DatasetId = Annotated[str, typer.Option(help="The dataset's id; with --version it names the staged version.")]
 Version = Annotated[str, typer.Option(help="The staged version, such as 0.3.0.")]
 Image = Annotated[str, typer.Option(help="The image that the jobs run, with its tag.")]
 Datasets = Annotated[

@@ -3,14 +3,14 @@
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import values
 from .cluster import Cluster, plain
-from .errors import Outside, Refused
+from .errors import AGAIN, Outside, Refused, Unfinished
 from .values import JOB_LABEL, LABEL, Values
 
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
@@ -22,6 +22,8 @@ DRIVERS = {
     "configmaps": "configmaps",
 }
 REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
+HALFWAY = "an error occurred while "  # how Helm begins what it says of a rollback, or its own uninstall, that failed
+GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cleanup has begun
 PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(error when creating "STDIN": )?')
 SEPARATOR = re.compile("^---$", re.MULTILINE)
 NAME = re.compile('^  name: "?([^"\n]+)', re.MULTILINE)
@@ -35,14 +37,14 @@ class Release:
     status: str  # Helm's own word for the newest revision: deployed, failed, pending-…, uninstalling, uninstalled
     revision: int
     age: float  # seconds since the newest revision was made
-    deployed: int | None  # the newest revision that was deployed, if one is left
+    deployed: int | None  # the newest revision that was deployed before this one, if one is left to go back to
     values: Values
     labels: Mapping[str, str]  # ours, of all remaining revisions together
 
     @property
     def live(self) -> bool:
         """Whether jobs of it may run: its cleanup has not begun."""
-        return self.status not in ("uninstalling", "uninstalled")
+        return self.status not in GOING
 
     @property
     def pending(self) -> bool:
@@ -63,20 +65,25 @@ class Release:
 
 def find(cluster: Cluster, name: str) -> Release | None:
     """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
-    records = sorted(cluster.get(_driver(), f"owner=helm,name={name}"), key=_revision)
+    records = _records(cluster, name)
     if not records:
         return None
     newest = records[-1]["metadata"]
-    deployed = [_revision(r) for r in records if r["metadata"]["labels"]["status"] == "deployed"]
     return Release(
         name,
         status=newest["labels"]["status"],
         revision=_revision(records[-1]),
         age=_age(newest["creationTimestamp"]),
-        deployed=max(deployed, default=None),
+        deployed=_deployed(records),
         values=values_of(cluster, name),
         labels={k: v for r in records for k, v in r["metadata"]["labels"].items() if k.startswith(LABEL)},
     )
+
+
+def status(cluster: Cluster, name: str) -> str | None:
+    """Helm's word for the state that a release is in now; None when there is none."""
+    records = _records(cluster, name)
+    return records[-1]["metadata"]["labels"]["status"] if records else None
 
 
 def listing(cluster: Cluster) -> list[dict[str, Any]]:
@@ -113,7 +120,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
 
 
 def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str], description: str) -> None:
-    """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words.
+    """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words, or `Unfinished`.
 
     `kept` are labels of earlier revisions: Helm forgets them with an old revision, after a rollback, and when it
     installs over a release that was uninstalled.
@@ -124,8 +131,17 @@ def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str]
     command = ("upgrade", "--install", release, str(chart()), "-f", "-", "--labels", marks, *flags)
     wait = ("--timeout", cluster.timeout, "--description", description)
     result = cluster.helm(*command, *wait, stdin=values.dump(new), check=False)
+    if result.code and HALFWAY in result.stderr:
+        raise Unfinished(f"{cluster}: helm could not deploy {release}, nor roll it back: {plain(result)}; {AGAIN}")
     if result.code:
         raise Outside(f"{cluster}: helm could not deploy {release} and rolled it back: {plain(result)}")
+    # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
+    records = cluster.get(_driver(), f"owner=helm,name={release}")
+    if {record["metadata"]["labels"]["status"] for record in records} == {"pending-install"}:
+        raise Unfinished(
+            f"{cluster}: the jobs of {release} are there, but helm could not record it as deployed: does the account "
+            f"lack the right to update {_driver()}?"
+        )
 
 
 def rollback(cluster: Cluster, release: str, revision: int) -> None:
@@ -167,6 +183,19 @@ def _driver() -> str:
     if driver not in DRIVERS:
         raise Refused(f"HELM_DRIVER is {driver!r}: only secret and configmap keep a record that can be read here")
     return DRIVERS[driver]
+
+
+def _records(cluster: Cluster, name: str) -> list[dict[str, Any]]:
+    """What Helm keeps of a release's remaining revisions, oldest first."""
+    return sorted(cluster.get(_driver(), f"owner=helm,name={name}"), key=_revision)
+
+
+def _deployed(records: Sequence[Mapping[str, Any]]) -> int | None:
+    """The revision to go back to. An upgrade that is killed late has marked it as superseded already."""
+    revisions = {r["metadata"]["labels"]["status"]: _revision(r) for r in records}  # the newest of each status
+    if records[-1]["metadata"]["labels"]["status"] == "pending-install":
+        return None
+    return revisions.get("deployed", revisions.get("superseded"))
 
 
 def _revision(record: Mapping[str, Any]) -> int:

@@ -18,9 +18,9 @@ class Settings:
 
     project: Path = field(default_factory=Path.cwd)  # the folder of pyproject.toml; user code is loaded from here
     datasets: tuple[str, ...] = ()  # package.module:ATTRIBUTE, a catalogue file, or -
-    python: str = ""  # the interpreter that has the project's packages; default: see catalogue.py
-    remote: str = "origin"
-    main: str = "main"
+    python: str = ""  # the interpreter that has the project's packages; default: $VIRTUAL_ENV's, .venv's, or this one
+    remote: str = "origin"  # the git remote that has the stage branches
+    main: str = "main"  # the branch that production is deployed from
     repository: str = ""  # owner/name; default: read from the remote's URL
     namespace: str = ""  # default: the kubeconfig's
     kube_context: str = ""  # default: the kubeconfig's
@@ -44,15 +44,15 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
     settings = Settings(**values)
     if settings.first_deploy not in ("running", "paused"):
         raise Usage(f'first-deploy is {settings.first_deploy!r}: it must be "running" or "paused"')
-    seconds(settings.timeout)
+    seconds(settings.timeout, "timeout")
     return settings
 
 
-def seconds(duration: str) -> float:
+def seconds(duration: str, what: str) -> float:
     """A duration as Go and Helm write it, such as 90s or 1h30m, in seconds. Raises `Usage` for anything else."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise Usage(f"the timeout is {duration!r}: it must be such as 90s, 5m or 1h30m")
+        raise Usage(f"{what} is {duration!r}: it must be such as 90s, 5m or 1h30m")
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
 
 

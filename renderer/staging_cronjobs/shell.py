@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,12 @@ def _start(
     timeout: float | None = None,
     output: Path | None = None,
 ) -> Any:
+    import logging
+
     import sh
 
+    if (log := logging.getLogger("sh")).level == logging.NOTSET:
+        log.setLevel(logging.WARNING)  # a user's own program may show INFO: every command line of ours would be there
     name = Path(program).name
     if stray := [a for a in args if not isinstance(a, str)]:
         raise TypeError(f"{name}: arguments must be strings: {stray}")  # sh drops None and False without a word
@@ -109,10 +114,15 @@ def _start(
         "_bg": True,  # `_finish` is where an interrupt arrives
         "_bg_exc": False,
     }
-    if not output:
-        return command(*args, **options)
-    with output.open("wb") as file:  # sh opens one for a path, and leaves it open
-        return command(*args, **options, _out=file, _err_to_out=True)
+    with ExitStack() as stack:
+        if output:  # sh opens one for a path, and leaves it open
+            options |= {"_out": stack.enter_context(output.open("wb")), "_err_to_out": True}
+        caught = stack.enter_context(_held())
+        process = command(*args, **options)
+    if caught:
+        _stop(process)
+        signal.raise_signal(caught[0])
+    return process
 
 
 def _finish(process: Any, *, timeout: float | None = None, output: Path | None = None) -> Result:
@@ -122,6 +132,8 @@ def _finish(process: Any, *, timeout: float | None = None, output: Path | None =
         process.wait()
     except sh.TimeoutException:
         raise Outside(f"{process.ran.split(' ')[0]} took longer than {timeout:.0f} s and was stopped") from None
+    except sh.ErrorReturnCode as ended:  # sh before 2.2.2 raises for a signal whatever _ok_code says
+        return Result(_text(ended.stdout), _text(ended.stderr), ended.exit_code)
     except BaseException:
         _stop(process)
         raise
@@ -132,6 +144,21 @@ def environment() -> dict[str, str]:
     """This process's environment without what locates another git repository, and without secrets."""
     kept = {k: v for k, v in os.environ.items() if k not in GIT_LOCAL and k not in SECRETS}
     return kept | {"GIT_TERMINAL_PROMPT": "0"}
+
+
+@contextmanager
+def _held() -> Iterator[list[int]]:
+    """Hold ^C and SIGTERM back while a program starts: without its handle, nobody could stop it."""
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _text(raw: bytes | str) -> str:

@@ -233,13 +233,11 @@ def _check_spec(name: str, spec: object) -> None:
     if not isinstance(value.get("containers"), list) or not value["containers"]:
         raise Refused(f"job {name!r}: {path}.containers is missing, or empty")
     for field in ("initContainers", "containers"):
-        if not isinstance(containers := value.get(field, []), list):
-            raise Refused(f"job {name!r}: {path}.{field} is not a list")
-        for index, container in enumerate(containers):
+        given = value.get(field, [])
+        for index, container in enumerate(given if isinstance(given, list) else [given]):
             env = container.get("env", []) if isinstance(container, Mapping) else None
             if not isinstance(env, list) or not all(isinstance(entry, Mapping) for entry in env):
-                wrong = ".env is not a list of objects" if isinstance(container, Mapping) else " is not an object"
-                raise Refused(f"job {name!r}: {path}.{field}[{index}]{wrong}")
+                raise Refused(f"job {name!r}: {path}.{field}[{index}] is not an object whose env is a list of objects")
 
 
 def _without_titles(value: Any) -> Any:

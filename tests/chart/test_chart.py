@@ -177,7 +177,9 @@ def test_each_job_gets_its_own_name(helm: Path, reader: Reader) -> None:
 def test_a_job_is_suspended_by_the_release_or_by_its_own_code(
     helm: Path, reader: Reader, release: bool | None, own: bool | None, suspended: bool
 ) -> None:
-    values = hand_made() | ({} if release is None else {"suspend": release})
+    values = hand_made()
+    if release is not None:
+        values["suspend"] = release
     if own is not None:
         values["jobs"]["update"]["spec"]["suspend"] = own
     assert cron_job(helm, reader, values)["spec"]["suspend"] is suspended
@@ -228,6 +230,12 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         f"jobs.validate.name {'b' * 50} has 50 characters: 48 at most with 10001 Indexed workers "
         "(a pod's host name has 63)",
     ]
+
+
+def test_a_release_has_53_characters_at_most(helm: Path, reader: Reader) -> None:
+    (found,) = reader.objects(render_chart(helm, hand_made(), release="a" * 53))
+    assert found["metadata"]["labels"]["staging-cronjobs/release"] == "a" * 53
+    assert "53" in complaint(helm, hand_made(), release="a" * 54)
 
 
 def test_a_release_without_jobs_is_refused(helm: Path) -> None:

@@ -392,11 +392,11 @@ REFUSED_EDITS: dict[str, tuple[Edit, list[str]]] = {
     ),
     "text-container": (
         lambda d: job_spec(d)["template"]["spec"].update(containers=["worker"]),
-        ["'ridge-snow-update'", "containers[0] is not an object"],
+        ["'ridge-snow-update'", "containers[0] is not an object whose env"],
     ),
     "text-env": (
         lambda d: container(d).update(env={"A": "b"}),
-        ["'ridge-snow-update'", "containers[0].env is not a list of objects"],
+        ["'ridge-snow-update'", "containers[0] is not an object whose env"],
     ),
     "schedule": (lambda d: job(d)["spec"].update(schedule="every day"), ["spec.schedule", "every day", "-update"]),
     "time-zone": (lambda d: job(d)["spec"].update(timeZone="Mars/Base"), ["spec.timeZone", "Mars/Base"]),

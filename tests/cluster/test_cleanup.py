@@ -8,7 +8,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def finished(live: Namespace, sentry: Sentry | None = None) -> bool:
 
 def unfinished(staging: Staging, folder: Path, **environment: str) -> bool:
     """Whether both `staging list` and `helm list` show the version as such."""
-    listed = staging.run(folder, "list", "-o", "json", **environment).json
+    listed = staging.run(folder, "list", "-o", "json", code=DONE, **environment).json
     assert [(row["release"], row["status"], row["jobs"]) for row in listed] == [(RIDGE.release, "uninstalled", [])]
     return RIDGE.release in staging.helm("list", "--uninstalled", "--short").split()
 
@@ -86,7 +86,9 @@ def test_the_plan_says_what_goes_and_what_stays(
     staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
 ) -> None:
     commit = repository.stage(RIDGE.dataset_id, RIDGE.version)
-    staging.run(repository.path, "deploy", "--branch", RIDGE.branch, "--docker-image", IMAGE, **sentry.environment)
+    staging.run(
+        repository.path, "deploy", "--branch", RIDGE.branch, "--docker-image", IMAGE, code=DONE, **sentry.environment
+    )
     sentry.check_in(UPDATE)
     context = live.kubectl("config", "current-context").strip()
     with untouched(live, repository, sentry):
@@ -155,7 +157,7 @@ def test_a_monitor_that_a_late_check_in_made_again_is_noticed(
 ) -> None:
     late = meanwhile(lambda: sentry.check_in(UPDATE))
     sentry.server.inject(late, method="GET", skip=2)  # the plan's listing, the one before and the one after deleting
-    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert f"monitor {UPDATE} came back: a late check-in made it again; deleting it again" in done.stderr
     assert len(sentry.deleted()) == 3
     assert finished(live, sentry)
@@ -169,7 +171,7 @@ def test_a_monitor_that_keeps_coming_back(
     done = staging.run(repository.path, *CLEANUP, "--yes", code=UNFINISHED, **sentry.environment)
     assert f"monitor {UPDATE} comes back after it is deleted: something still checks in" in done.stderr
     assert unfinished(staging, repository.path)
-    staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert finished(live, sentry)
 
 
@@ -186,7 +188,7 @@ def test_without_sentry_the_slugs_are_said(
 def test_keep_monitors_asks_sentry_nothing(
     staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
 ) -> None:
-    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-monitors", **sentry.settings)
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-monitors", code=DONE, **sentry.settings)
     for slug in (UPDATE, VALIDATE):
         assert f"monitor  {slug}: not touched, --keep-monitors" in done.stderr
     assert finished(live)
@@ -244,7 +246,7 @@ def test_with_sentry_unwell_jobs_and_branch_go_and_a_rerun_finishes(
     assert sentry.slugs() == [UPDATE, VALIDATE]
     assert unfinished(staging, repository.path)
 
-    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert f"branch   {RIDGE.branch}: already gone" in done.stderr
     assert finished(live, sentry)
 
@@ -269,7 +271,7 @@ def test_no_code_of_the_datasets_is_needed_or_run(
         "src/weather/datasets.py", f"open({str(ran)!r}, 'w')\nraise SystemExit('this code must not run')\n"
     )
     repository.write("src/weather/__init__.py", f"open({str(ran)!r}, 'w')\n")
-    staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert not ran.exists()
     assert finished(live, sentry)
 
@@ -281,7 +283,7 @@ def test_the_dataset_may_be_gone(
     repository.commit("Remove everything")
     repository.push("main")
     repository.delete_remote_branch(RIDGE.branch)
-    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert f"branch   {RIDGE.branch}: already gone" in done.stderr
     assert "to restore it" not in done.stdout
     assert finished(live, sentry)
@@ -290,7 +292,7 @@ def test_the_dataset_may_be_gone(
 def test_no_checkout_is_needed(
     staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, nowhere: Path
 ) -> None:
-    done = staging.run(nowhere, *CLEANUP, "--yes", **sentry.environment)
+    done = staging.run(nowhere, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert f"branch   {RIDGE.branch}: not touched, this is no checkout of {OWNER}" in done.stderr
     assert f"git push <remote> --delete {RIDGE.branch}" in done.stderr
     assert repository.remote_head(RIDGE.branch)
@@ -332,7 +334,7 @@ def test_a_protected_branch_touches_nothing_unless_it_is_kept(
     assert "--keep-branch" in last
 
     commit = repository.remote_head(RIDGE.branch)
-    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch", **sentry.environment)
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch", code=DONE, **sentry.environment)
     assert f"branch   {RIDGE.branch}: not touched, --keep-branch" in done.stderr
     assert repository.remote_head(RIDGE.branch) == commit
     assert finished(live, sentry)
@@ -380,8 +382,13 @@ class Terminal:
     def end(self) -> Done:
         while self._read():
             pass
-        os.close(self._outside)
         return Done(self._process.wait(timeout=60), "", self.shown)
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._outside)
 
     def _read(self) -> bool:
         try:
@@ -393,11 +400,14 @@ class Terminal:
 
 
 @pytest.fixture
-def asked(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> Terminal:
+def asked(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> Iterator[Terminal]:
     """A cleanup on a terminal, that waits for its answer."""
     terminal = Terminal(staging, repository.path, *CLEANUP, **sentry.environment)
-    terminal.wait_for("Delete all of this? [y/N]: ")
-    return terminal
+    try:
+        terminal.wait_for("Delete all of this? [y/N]: ")
+        yield terminal
+    finally:
+        terminal.close()
 
 
 @pytest.mark.parametrize("answer", ["n", ""])
@@ -501,7 +511,14 @@ def test_all_versions_of_one_dataset(
         sentry.check_in(*names(version))
     before = live.names("cronjobs", f"{LABEL}release={other.release}")
     staging.run(
-        repository.path, "cleanup", "--dataset-id", "ridge-snow", "--all-versions", "--yes", **sentry.environment
+        repository.path,
+        "cleanup",
+        "--dataset-id",
+        "ridge-snow",
+        "--all-versions",
+        "--yes",
+        code=DONE,
+        **sentry.environment,
     )
     assert live.names("cronjobs") == before == sorted(names(other))
     assert live.names("secrets", "owner=helm") == [f"sh.helm.release.v1.{other.release}.v1"]

@@ -24,7 +24,6 @@ from faults import (
     RefusedError,
     Request,
     Run,
-    UnreachableError,
     let_pushes_be_killed,
     make_wrappers,
     points,
@@ -50,6 +49,7 @@ NEWER = "plot"  # a key that the newer commit adds
 KEPT = {"helm.sh/resource-policy": "keep"}  # on `validate`: Helm leaves it, and cleanup deletes it by kubectl
 ALL = (*KEYS, DROPPED)
 STATES = ("--deployed", "--failed", "--pending", "--uninstalling", "--uninstalled")
+SHORT = {"STAGING_TIMEOUT": "3s"}
 LOCK = {"STAGING_TIMEOUT": "6s"}  # a dead lock is one of 12 s
 AT_ONCE = 5
 POOL = [f"fault-{number:02}" for number in range(1, 70)]  # dataset ids, one for each case
@@ -80,6 +80,12 @@ def entry(dataset_id: str, version: str, keys: Iterable[str]) -> dict[str, Any]:
         if job["metadata"]["name"].endswith("-validate"):
             job["metadata"]["annotations"] = KEPT
     return dataset(dataset_id, version, *jobs)
+
+
+@pytest.fixture
+def helm_major(helm: Path) -> str:
+    """Such as helm-v4."""
+    return helm.parent.name.partition(".")[0]
 
 
 @dataclass
@@ -147,20 +153,47 @@ class World:
         assert self.live.create(job).accepted
 
     def run(
-        self, door: Door, *command: str, folder: Path | None = None, kill: str = "", **environment: str
+        self,
+        door: Door,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        folder: Path | None = None,
+        kill: str = "",
     ) -> Run:
         """Start a program behind the gate, with the wrappers before the tools."""
-        variables = {**self.environment, **environment}
+        variables = {**self.environment, **(environment or {})}
         where = folder or self.repository.path
         return Run(self.staging, self.wrappers, door, where, command, environment=variables, kill=kill)
 
-    def start(self, name: str, *args: str, **environment: str) -> Run:
-        """Start `staging` so."""
-        return self.run(self.gate.door(name), *staging_command(*args), **environment)
+    def start(self, name: str, *args: str) -> Run:
+        """Start `staging` so, through a door that lets everything pass."""
+        return self.run(self.gate.door(name), staging_command(*args))
 
-    def now(self, *args: str, folder: Path | None = None, **environment: str) -> Done:
+    def strike(self, command: Sequence[str], change: int, environment: Mapping[str, str] | None = None) -> Door:
+        """Kill a program once the API server has carried out its change of that number."""
+        door, started = self.gate.door(f"struck-{time.monotonic_ns()}"), []
+
+        def after(request: Request) -> None:
+            if request.number == change:
+                wait_until(lambda: started, what="the start")
+                started[0].kill()
+
+        door.after = after
+        started.append(self.run(door, command, environment))
+        assert started[0].end().code == KILLED, started[0].stderr
+        return door
+
+    def now(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> Done:
         """Run `staging` to its end, with nothing in between."""
-        return self.staging(folder or self.repository.path, *args, **{**self.environment, **environment})
+        variables = {**self.environment, **(environment or {})}
+        return self.staging(folder or self.repository.path, *command, **variables)
+
+    def helm_command(self, *args: str) -> list[str]:
+        """The command line of a helm in the namespace."""
+        return ["helm", *args, "--namespace", self.live.name]
 
     def objects(self) -> dict[str, dict[str, Any]]:
         """Everything in the namespace that could be ours, as kind/name."""
@@ -169,7 +202,7 @@ class World:
 
     def shown(self) -> dict[str, str]:
         """What `staging list` shows, and `helm list` as well: releases with their status."""
-        rows = {row["release"]: row["status"] for row in self.now("list", "-o", "json").json}
+        rows = {row["release"]: row["status"] for row in self.now(["list", "-o", "json"]).json}
         by_helm = json.loads(self.staging.helm("list", *STATES, "--max", "0", "-o", "json"))
         statuses = {row["name"]: row["status"] for row in by_helm}
         assert rows.items() <= statuses.items()
@@ -201,13 +234,9 @@ def state(thing: Mapping[str, Any]) -> object:
 
 
 @pytest.fixture
-def world(
-    staging: Staging, live: Namespace, gate: Gate, tmp_path: Path
-) -> Iterator[World]:
+def world(staging: Staging, live: Namespace, gate: Gate, tmp_path: Path) -> Iterator[World]:
     """The datasets of the pool, of which main has another version."""
-    repository = make_catalogue_repository(
-        tmp_path / "repository", [entry(i, "0.2.0", KEYS) for i in POOL], PYPROJECT
-    )
+    repository = make_catalogue_repository(tmp_path / "repository", [entry(i, "0.2.0", KEYS) for i in POOL], PYPROJECT)
     let_pushes_be_killed(repository.remote)
     repository.git("checkout", "--quiet", "-b", "staged")
     repository.write(FILE, json.dumps([entry(i, VERSION, KEYS) for i in POOL]))
@@ -222,7 +251,9 @@ def world(
     wrappers = make_wrappers(tmp_path / "wrappers")
     with SentryServer() as server:
         sentry = two_projects(server)
-        yield World(staging, live, gate, wrappers, repository, newer, sentry, sentry.environment)
+        # Hundreds of short runs: their memory need not be tidied up, and the context need not be asked for.
+        cheap = {"GOGC": "off", "STAGING_KUBE_CONTEXT": live.client.config.current_context}
+        yield World(staging, live, gate, wrappers, repository, newer, sentry, cheap | sentry.environment)
 
 
 # The matrix
@@ -294,12 +325,25 @@ class Killing:
         self.foreign = {name: state(found) for name, found in world.objects().items()}
         self.foreign_heads = world.heads()
 
-    def strange_monitors(self, case: Case) -> list[str]:
-        """The same slug in another project, and names like ours that no record has, as id and slug."""
+    def report(self, case: Case) -> None:
+        """Every job reports to Sentry; so do jobs of others: of the same name, and of names like it."""
+        case.sentry.check_in(*case.recorded)
         server, (project, other) = case.sentry.server, case.sentry.server.projects
         ours = case.staged.job_name("update")
         strange = [(ours, other), (f"{ours}-more", project), (case.staged.job_name("unknown"), project)]
-        return [server.add_monitor(slug, where).id for slug, where in strange]
+        case.strange = [server.add_monitor(slug, where).id for slug, where in strange]
+
+    def fail(self, case: Case) -> None:
+        """A `helm upgrade --install` whose CronJobs the API server refuses: the release is `failed`."""
+        door = self.world.gate.door(f"{case.staged.dataset_id}-failed")
+
+        def before(request: Request) -> None:
+            if request.number and "/cronjobs" in request.path:
+                raise RefusedError(403)
+
+        door.before = before
+        done = self.world.run(door, self.world.helm_command(*self.world.helm_upgrade(case.staged))).end()
+        assert "refused by the test" in done.stderr, done
 
     # Cases
 
@@ -310,7 +354,7 @@ class Killing:
         command: Sequence[str],
         point: Point,
         follow: str,
-        recorded: Iterable[str] = (*KEYS, DROPPED),
+        recorded: Iterable[str] = ALL,
     ) -> Case:
         """A new one, on a dataset of its own; `command` has {branch} and {release} for its names."""
         staged = StagedVersion(next(self.free), VERSION)
@@ -341,12 +385,14 @@ class Killing:
                 sentry.server.monitors[:] = [m for m in sentry.server.monitors if m.id != monitor]
             kill()
 
+        if not case.command:
+            return door
         door.after = after
         if point.sentry:
             method, number, _ = point.sentry
             sentry.server.inject(Fault(cut="before", before=asked), method=method, skip=number - 1)
         environment = {**sentry.environment, **LOCK}
-        started.append(self.world.run(door, *case.command, kill=point.kill, **environment))
+        started.append(self.world.run(door, case.command, environment, kill=point.kill))
         case.code = started[0].end().code
         return door
 
@@ -357,7 +403,7 @@ class Killing:
         folder = self.world.newer.path if case.follow == "newer" else self.world.repository.path
         words = verb("cleanup" if case.follow == "cleanup" else "deploy", case.staged)
         for _ in range(5):
-            done = self.world.now(*words, folder=folder, **case.sentry.environment, **LOCK)
+            done = self.world.now(words, {**case.sentry.environment, **LOCK}, folder)
             if done.code != UNFINISHED:
                 break
         gone = done.code == REFUSED and "there is no release" in done.stderr  # right only if nothing is left: see below
@@ -379,9 +425,9 @@ class Killing:
     def monitors(self, case: Case) -> list[str]:
         return [m.slug for m in case.sentry.server.monitors if m.slug in case.recorded and m.id not in case.strange]
 
-    def left_behind(self, cases: Iterable[Case]) -> int:
-        """What should be gone and is not; for a deploy, what is not as it deploys."""
-        objects, heads, count = self.world.objects(), self.world.heads(), 0
+    def left_behind(self, cases: Iterable[Case]) -> dict[str, int]:
+        """How much should be gone and is not, by case; after a deploy, whether everything is as it deploys."""
+        objects, heads, counts = self.world.objects(), self.world.heads(), {}
         for case in cases:
             left = remains(objects, case.staged, self.foreign)
             if case.follow == "cleanup":
@@ -393,17 +439,19 @@ class Killing:
                 left = [name for name in left if name.startswith("cronjobs/") and name[9:] not in expected]
             if left:
                 case.problems.append(f"left behind: {', '.join(left)}")
-            count += len(left)
-        return count
+            counts[str(case)] = len(left)
+        return counts
 
     def check_deployed(self, case: Case, objects: Mapping[str, dict[str, Any]]) -> None:
-        """The release is deployed, of the right commit, and knows every job name that it ever had."""
+        """The release is deployed, of the right commit, knows every job name that it ever had, and its jobs run on."""
         world, release = self.world, case.staged.release
         commit = (world.newer if case.follow == "newer" else world.repository).git("rev-parse", "HEAD")
         for name in names(case.staged, *KEYS, *([NEWER] if case.follow == "newer" else [])):
             made = objects.get(f"cronjobs/{name}", {"metadata": {"annotations": {}}})["metadata"]["annotations"]
             if made.get(f"{LABEL}commit") != commit:
                 case.problems.append(f"CronJob {name} is not of the commit that was deployed")
+        if case.kind == "second deploy" and f"jobs/{case.staged.job_name('update')}-29000000" not in objects:
+            case.problems.append("its running Job was killed")
         records = [found["metadata"]["labels"] for found in objects.values() if helm_name(found) == release]
         newest = max(records, key=lambda labels: int(labels["version"]), default={"status": "missing"})
         if newest["status"] != "deployed":
@@ -434,92 +482,397 @@ def verb(name: str, staged: StagedVersion) -> list[str]:
 
 
 def test_whatever_is_killed_the_same_command_finishes_it(
-    world: World, production: Production, matrix: Matrix, helm: Path
+    world: World, production: Production, matrix: Matrix, helm_major: str
 ) -> None:
-    with ExitStack() as stack:
+
+    with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
         killing = Killing(world, production, stack)
         killing.surround()
-
-        def monitored(case: Case) -> None:
-            case.sentry.check_in(*case.recorded)
-            case.strange = killing.strange_monitors(case)
 
         def nothing(case: Case) -> None:
             """Not even a release."""
 
         def once(case: Case) -> None:
-            world.install(case.staged, *KEYS, DROPPED)
+            world.install(case.staged, *ALL)
             world.fire(case.staged)
-            monitored(case)
+            killing.report(case)
 
         def twice(case: Case) -> None:
             once(case)
             world.install(case.staged)
 
-        def failed(case: Case) -> None:
-            once(case)
-            failing_helm(world, case, "PATCH")
-
         def failed_install(case: Case) -> None:
-            monitored(case)
-            failing_helm(world, case, "POST")
+            killing.fail(case)
+            killing.report(case)
 
-        def uninstalled(case: Case) -> None:
-            twice(case)
-            world.staging.helm("uninstall", case.staged.release, "--keep-history")
+        def failed_upgrade(case: Case) -> None:
+            once(case)
+            killing.fail(case)
 
         cleanup = staging_command("cleanup", "--branch", "{branch}", "--yes")
         deploy = staging_command("deploy", "--branch", "{branch}", "--docker-image", IMAGE)
-        rollback = ["helm", "rollback", "{release}", "1", "--namespace", world.live.name]
-        kinds = {
-            "cleanup": (twice, cleanup, "cleanup"),
-            "first deploy": (nothing, deploy, "deploy"),
-            "second deploy": (once, deploy, "deploy"),
-            "helm rollback": (twice, rollback, "deploy"),
+        kinds: dict[str, tuple[Callable[[Case], None], list[str], list[str], tuple[str, ...]]] = {
+            "cleanup": (twice, cleanup, ["cleanup"], ALL),
+            "first deploy": (nothing, deploy, ["deploy", "cleanup", "newer"], KEYS),
+            "second deploy": (once, deploy, ["newer", "cleanup", "deploy"], ALL),
         }
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            watched = {
-                kind: killing.case(kind, prepare, line, Point("not killed"), "", KEYS if prepare == nothing else ALL)
-                for kind, (prepare, line, _) in kinds.items()
-            }
-            world.push(case.staged for case in watched.values())
-            doors = dict(zip(watched, pool.map(killing.strike, watched.values()), strict=True))
-            assert [case.code for case in watched.values()] == [DONE] * len(watched)
-            asked = {method: len(world.sentry.server.asked(method)) for method in ("GET", "DELETE")}
+        watched = {
+            kind: killing.case(kind, prepare, line, Point("not killed"), "", recorded)
+            for kind, (prepare, line, _, recorded) in kinds.items()
+        }
+        world.push(case.staged for case in watched.values())
+        doors = dict(zip(watched, pool.map(killing.strike, watched.values()), strict=True))
+        assert [case.code for case in watched.values()] == [DONE] * len(watched)
+        asked = {method: len(world.sentry.server.asked(method)) for method in ("GET", "DELETE")}
 
-            cases: list[Case] = []
-            for kind, (prepare, line, follow) in kinds.items():
-                found = points(doors[kind], asked if kind == "cleanup" else {})
-                for number, point in enumerate(found):
-                    recorded = KEYS if prepare == nothing else ALL
-                    again = "newer" if follow == "deploy" and number % 2 else follow
-                    cases.append(killing.case(kind, prepare, line, point, again, recorded))
-                    print(kind, point)
-            world.push(case.staged for case in cases)
-            list(pool.map(killing.strike, cases))
-            killing.check_shown(cases)
-            world.push(case.staged for case in cases if case.follow == "deploy")
-            world.push((case.staged for case in cases if case.follow == "newer"), world.newer)
-            list(pool.map(killing.finish, cases))
+        cases: list[Case] = []
+        for kind, (prepare, line, follows, recorded) in reversed(kinds.items()):  # locks first: they take time to die
+            is_cleanup = kind == "cleanup"
+            for number, point in enumerate(points(doors[kind], asked if is_cleanup else {}, reading=is_cleanup)):
+                follow = follows[number % len(follows)]
+                cases.append(killing.case(kind, prepare, line, point, follow, recorded))
+        # Other states that a release can be in. Helm's own rollback is killed once its record is `pending-rollback`.
+        rollback = world.helm_command("rollback", "{release}", "1")
+        begun = Point("inside helm rollback", request=1)
+        uninstall = world.helm_command("uninstall", "{release}", "--keep-history")
+        for follow in ("cleanup", "newer"):
+            cases += [
+                killing.case("other states", twice, rollback, begun, follow),
+                killing.case("other states", failed_install, [], Point("a failed install"), follow, KEYS),
+                killing.case("other states", failed_upgrade, [], Point("a failed upgrade"), follow),
+            ]
+        for point in (Point("inside helm uninstall", request=1), Point("after helm uninstall", kill="after 1")):
+            cases.append(killing.case("other states", twice, uninstall, point, "newer"))
+
+        world.push(case.staged for case in cases)
+        list(pool.map(killing.strike, cases))
+        killing.check_shown(cases)
+        world.push((case.staged for case in cases if case.follow == "newer"), world.newer)
+        list(pool.map(killing.finish, cases))
         left, lost = killing.left_behind(cases), killing.lost(cases)
-        for kind in kinds:
-            count = matrix.count(kind, helm.parent.name)
-            of_kind = [case for case in cases if case.kind == kind]
-            count.tried, count.converged = len(of_kind), sum(not case.problems for case in of_kind)
-        problems = [f"{case}: {problem}" for case in cases for problem in case.problems]
-        assert not problems, "\n".join(problems)
-        assert (left, lost) == (0, [])
+    for case in cases:
+        count = matrix.count(case.kind, helm_major)
+        count.tried += 1
+        count.converged += not case.problems
+        count.left += left[str(case)]
+    matrix.count("cleanup", helm_major).lost += len(lost)
+    problems = [f"{case}: {problem}" for case in cases for problem in case.problems]
+    assert not problems, "\n".join(problems)
+    assert not lost
 
 
-def failing_helm(world: World, case: Case, method: str) -> None:
-    """A `helm upgrade --install` whose changes of CronJobs the API server refuses: the release is `failed`."""
-    door = world.gate.door(f"{case.staged.dataset_id}-failed")
+# One thing at a time
+
+
+A, B, C = (StagedVersion(dataset_id, VERSION) for dataset_id in POOL[:3])
+ONE_MAJOR = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+HELD = "staging-cronjobs.test/held"
+
+
+def stage(world: World, staged: StagedVersion, *keys: str) -> None:
+    """A branch, its release, and a report of every job."""
+    world.push([staged])
+    world.install(staged, *keys)
+    world.sentry.check_in(*names(staged, *(keys or KEYS)))
+
+
+def left(world: World, staged: StagedVersion, objects: Mapping[str, dict[str, Any]] | None = None) -> list[str]:
+    """What there is of a staged version anywhere."""
+    found = remains(world.objects() if objects is None else objects, staged, ())
+    found += [f"monitor/{slug}" for slug in world.sentry.slugs() if slug.startswith(f"{staged.release}-")]
+    return found + [f"branch/{branch}" for branch in world.heads() if branch == staged.branch]
+
+
+def record(world: World, staged: StagedVersion) -> list[str]:
+    """The statuses of a release's revisions, oldest first."""
+    found = [thing["metadata"]["labels"] for thing in world.live.all("secrets", f"owner=helm,name={staged.release}")]
+    return [labels["status"] for labels in sorted(found, key=lambda labels: int(labels["version"]))]
+
+
+def hold(world: World, kind: str, name: str, finalizers: Sequence[str] = (HELD,)) -> None:
+    """Give an object a finalizer, as a lost node or a broken controller does; or, with none, take it away."""
+    world.live.kubectl(
+        "patch", kind, name, "--patch", json.dumps({"metadata": {"finalizers": list(finalizers) or None}})
+    )
+
+
+@pytest.mark.parametrize("kind", ["pods", "cronjobs"])
+def test_an_uninstall_that_times_out_on_a_finalizer(world: World, kind: str) -> None:
+    stage(world, A)
+    world.fire(A)
+    wait_until(lambda: world.live.names("pods"), what="the pod")
+    (name,) = world.live.names("pods") if kind == "pods" else names(A, "update")
+    hold(world, kind, name)
+    done = world.now(verb("cleanup", A), SHORT)
+    assert done.code == UNFINISHED, done.stderr
+    assert f"{kind.removesuffix('s')}/{name}" in done.stderr
+    assert "run the same command again" in done.stderr
+    assert A.release in world.shown()
+    assert set(world.sentry.slugs()) == names(A, *KEYS)  # a pod that lives may still check in
+    hold(world, kind, name, ())
+    assert world.now(verb("cleanup", A)).code == DONE
+    assert not left(world, A)
+
+
+@pytest.mark.parametrize("name", ["cleanup", "deploy"])
+def test_the_api_server_goes_away_in_the_middle(world: World, name: str) -> None:
+    stage(world, A, *ALL)
+    world.fire(A)
+    door = world.gate.door("outage")
 
     def before(request: Request) -> None:
-        if request.method == method and "/cronjobs" in request.path:
+        if len(door.changes) > 1:  # from the second change on, which never arrives
+            raise RefusedError(503)
+
+    door.before = before
+    done = world.run(door, staging_command(*verb(name, A)), SHORT).end()
+    assert done.code == UNFINISHED, done.stderr
+    assert world.shown()[A.release] == ("uninstalling" if name == "cleanup" else "pending-upgrade")
+    assert world.now(verb(name, A), SHORT).code == DONE
+    assert name == "deploy" or not left(world, A)
+    assert name == "cleanup" or record(world, A)[-1] == "deployed"
+
+
+@ONE_MAJOR
+def test_a_remote_that_cannot_be_asked_touches_nothing(world: World) -> None:
+    stage(world, A)
+    before = {name: state(thing) for name, thing in world.objects().items()}
+    remote = world.repository.remote
+    moved = remote.rename(remote.with_name("moved.git"))
+    done = world.now(verb("cleanup", A))
+    moved.rename(remote)
+    assert done.code == OUTSIDE
+    assert f"cannot ask origin for branch {A.branch}" in done.stderr
+    assert {name: state(thing) for name, thing in world.objects().items()} == before
+    assert set(world.sentry.slugs()) == names(A, *KEYS)
+    assert world.heads()[A.branch]
+
+
+@ONE_MAJOR
+def test_another_repositorys_version_is_refused(world: World) -> None:
+    world.push([A])
+    world.install(A, owner="someone-else/datasets")
+    before = {name: state(thing) for name, thing in world.objects().items()}
+    for name in ("cleanup", "deploy"):
+        done = world.now(verb(name, A))
+        assert done.code == REFUSED
+        assert "someone-else/datasets" in done.stderr
+    assert {name: state(thing) for name, thing in world.objects().items()} == before
+
+
+def test_no_job_name_is_ever_forgotten(world: World) -> None:
+    """Dropped, installed over `uninstalled`, rolled back by hand, and by Helm when an upgrade failed."""
+    stage(world, A, *ALL)
+    world.staging.helm("uninstall", A.release, "--keep-history")
+    assert world.now(verb("deploy", A)).code == DONE  # without the dropped job
+    world.staging.helm("rollback", A.release, "2")
+    world.push([A], world.newer)
+    door = world.gate.door("failing")
+
+    def before(request: Request) -> None:
+        made = [r for r in door.changes if "/cronjobs" in r.path]
+        if request.number and "/cronjobs" in request.path and len(made) == 2:  # the first one was the new job
+            world.sentry.check_in(A.job_name(NEWER))
+            assert A.job_name(NEWER) in world.live.names("cronjobs")
             raise RefusedError(403)
 
     door.before = before
-    line = ["helm", *world.helm_upgrade(case.staged), "--namespace", world.live.name]
-    done = world.run(door, *line).end()
-    assert done.code == 1, done
+    failed = world.run(door, staging_command(*verb("deploy", A)), folder=world.newer.path).end()
+    assert failed.code == OUTSIDE, failed.stderr
+    assert A.job_name(NEWER) not in world.live.names("cronjobs")
+    assert record(world, A)[-1] == "deployed"
+    world.push([A])
+    assert world.now(verb("deploy", A)).code == DONE
+    upgrade = ["upgrade", A.release, str(CHART), "--reuse-values", "--history-max", "3"]
+    for _ in range(12):
+        world.staging.helm(*upgrade)
+    assert len(record(world, A)) == 3
+    assert set(world.sentry.slugs()) == names(A, *ALL, NEWER)
+    done = world.now(verb("cleanup", A))
+    assert done.code == DONE, done.stderr
+    assert not left(world, A)
+
+
+# Others at work
+
+
+@pytest.mark.parametrize("name", ["cleanup", "deploy"])
+def test_a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
+    stage(world, A, *ALL)
+    door, held = world.gate.door("other-helm"), Hold()
+    door.after = lambda request: held() if request.number == 1 else None
+    other = world.run(door, world.helm_command(*world.helm_upgrade(A)))
+    held.wait()
+    run = world.start("waiting", *verb(name, A))
+    wait_until(lambda: "waiting for another helm" in run.stderr, what="the wait")
+    held.release()
+    assert other.end().code == 0
+    done = run.end()
+    assert done.code == DONE, done.stderr
+    assert "taking over" not in done.stderr
+    assert name == "deploy" or not left(world, A)
+    assert name == "cleanup" or record(world, A) == ["superseded", "superseded", "deployed"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_deploy_that_a_cleanup_overtakes_leaves_no_orphan(world: World, when: str) -> None:
+    """The deploy has seen its branch, and stands just before, or just after, it took Helm's lock."""
+    stage(world, A)
+    door, held = world.gate.door("deploy"), Hold()
+    setattr(door, when, lambda request: held() if request.number == 1 else None)
+    deploy = world.run(door, staging_command(*verb("deploy", A)))
+    held.wait()
+    cleanup = world.start("cleanup", *verb("cleanup", A))
+    if when == "before":
+        assert cleanup.end().code == DONE, cleanup.stderr
+    else:
+        wait_until(lambda: "waiting for another helm" in cleanup.stderr, what="the wait")
+    held.release()
+    ends = deploy.end(), cleanup.end()
+    assert ends[0].code == SUPERSEDED, ends[0].stderr
+    assert ends[1].code == DONE, ends[1].stderr
+    # The deploy cannot know of monitors, so at most a record is left, which says that there is something to do.
+    if left(world, A):
+        assert {thing.partition("/")[0] for thing in left(world, A)} == {"secrets"}
+        assert world.shown() == {A.release: "uninstalled"}
+        assert world.now(verb("cleanup", A)).code == DONE
+    assert not left(world, A)
+
+
+@ONE_MAJOR
+def test_a_deploy_during_a_cleanup_is_superseded(world: World) -> None:
+    stage(world, A)
+    door, held = world.gate.door("cleanup"), Hold()
+    door.before = lambda request: held() if request.number == 1 else None
+    cleanup = world.run(door, staging_command(*verb("cleanup", A)))
+    held.wait()
+    before = {name: state(thing) for name, thing in world.objects().items()}
+    done = world.now(verb("deploy", A))
+    assert done.code == SUPERSEDED, done.stderr
+    assert {name: state(thing) for name, thing in world.objects().items()} == before
+    held.release()
+    assert cleanup.end().code == DONE
+    assert not left(world, A)
+
+
+def test_a_push_during_a_cleanup_is_not_taken_away(world: World) -> None:
+    """The cleanup has deleted all but monitors and record when the branch is pushed and deployed anew."""
+    stage(world, A)
+    held = Hold()
+    world.sentry.server.inject(Fault(before=held), skip=1)
+    cleanup = world.start("cleanup", *verb("cleanup", A))
+    held.wait()
+    world.push([A])
+    assert world.now(verb("deploy", A)).code == DONE
+    held.release()
+    done = cleanup.end()
+    assert done.code == SUPERSEDED, done.stderr
+    assert "deployed again" in done.stderr
+    assert world.shown() == {A.release: "deployed"}
+    assert set(world.live.names("cronjobs")) == names(A, *KEYS)
+    assert world.heads()[A.branch]
+
+
+@pytest.mark.parametrize("place", ["PUT secrets", "DELETE cronjobs", "DELETE secrets"])
+def test_two_cleanups_of_one_version_both_end_well(world: World, place: str) -> None:
+    """One stands just before it marks, deletes or purges the release while another does everything."""
+    stage(world, A)
+    world.fire(A)
+    door, held = world.gate.door("first"), Hold()
+    door.before = lambda request: held() if str(request).startswith(place) else None
+    first = world.run(door, staging_command(*verb("cleanup", A)))
+    held.wait()
+    second = world.now(verb("cleanup", A))
+    held.release()
+    assert second.code == DONE, second.stderr
+    done = first.end()
+    assert done.code == DONE, done.stderr
+    assert not left(world, A)
+
+
+@ONE_MAJOR
+def test_two_cleanups_at_the_same_time(world: World) -> None:
+    stage(world, A)
+    world.fire(A)
+    ends = [run.end() for run in [world.start(f"run-{number}", *verb("cleanup", A)) for number in range(2)]]
+    assert DONE in {done.code for done in ends}
+    assert all(done.code in (DONE, REFUSED) for done in ends), [done.stderr for done in ends]  # refused: came too late
+    assert not left(world, A)
+
+
+@ONE_MAJOR
+def test_of_many_at_once_the_one_that_fails_stops_no_other(world: World) -> None:
+    for staged in (A, B, C):
+        stage(world, staged)
+    hold(world, "cronjobs", B.job_name("update"))
+    branches = [word for staged in (A, B, C) for word in ("--branch", staged.branch)]
+    done = world.now(["cleanup", *branches, "--yes"], SHORT)
+    assert done.code == UNFINISHED
+    said = done.stderr.splitlines()
+    assert f"{A.branch}: done" in said
+    assert f"{C.branch}: done" in said
+    assert any(line.startswith(f"{B.branch}: exit code {UNFINISHED}: ") for line in said)
+    assert said[-1].startswith("error: 1 of 3 staged versions are not cleaned up")
+    assert not left(world, A) + left(world, C)
+    assert world.shown().keys() == {B.release}
+    hold(world, "cronjobs", B.job_name("update"), ())
+    assert world.now(["cleanup", "--dataset-id", B.dataset_id, "--all-versions", "--yes"]).code == DONE
+    assert not left(world, B)
+
+
+# Draining, and records elsewhere
+
+
+@ONE_MAJOR
+def test_drain_waits_for_jobs_that_run(world: World) -> None:
+    stage(world, A)
+    world.fire(A)
+    run = world.start("drain", *verb("cleanup", A), "--drain", "--drain-limit", "60s")
+    job = f"{A.job_name('update')}-29000000"
+    wait_until(lambda: f"waiting for 1 running Jobs: {job}" in run.stderr, what="the wait")
+    assert world.shown() == {A.release: "deployed"}
+    assert all(made["spec"]["suspend"] for made in world.live.all("cronjobs"))
+    assert world.live.names("pods")
+    end_pods(world)
+    done = run.end()
+    assert done.code == DONE, done.stderr
+    assert not left(world, A)
+
+
+@pytest.mark.parametrize("pending", [False, True], ids=["deployed", "pending-upgrade"])
+@ONE_MAJOR
+def test_a_drain_has_a_limit(world: World, pending: bool) -> None:
+    stage(world, A)
+    world.fire(A)
+    if pending:
+        world.strike(world.helm_command(*world.helm_upgrade(A)), 1)
+    drain = [*verb("cleanup", A), "--drain", "--drain-limit", "1s"]
+    done = world.now(drain, SHORT)
+    assert done.code == UNFINISHED, done.stderr
+    assert f"1 Jobs of {A.release} still run after 1 s; it is paused" in done.stderr
+    assert world.shown() == {A.release: "deployed"}
+    assert world.live.names("pods")
+    assert set(world.sentry.slugs()) == names(A, *KEYS)
+    end_pods(world)
+    assert world.now(drain).code == DONE
+    assert not left(world, A)
+
+
+def end_pods(world: World) -> None:
+    """The pods' work is done."""
+    for pod in world.live.names("pods"):
+        succeeded = json.dumps({"status": {"phase": "Succeeded"}})
+        world.live.kubectl("patch", "pods", pod, "--subresource=status", "--patch", succeeded)
+
+
+def test_records_in_configmaps_survive_a_kill(world: World) -> None:
+    driver = {"HELM_DRIVER": "configmap"}
+    world.push([A])
+    assert world.now(verb("deploy", A), driver).code == DONE
+    world.sentry.check_in(*names(A, *KEYS))
+    world.strike(staging_command(*verb("cleanup", A)), 1, driver)
+    (row,) = world.now(["list", "-o", "json"], driver).json
+    assert (row["release"], row["status"]) == (A.release, "uninstalling")
+    assert not world.live.names("secrets", "owner=helm")
+    assert world.now(verb("cleanup", A), driver).code == DONE
+    assert not left(world, A)

@@ -138,19 +138,25 @@ def test_the_loader_needs_the_standard_library_alone(tmp_path: Path) -> None:
 
 
 HEAVY = {"sh", "requests", "rich", "ruamel", "pydantic"}
+MAIN = "from staging_cronjobs.cli import main; main()"
+EMPTY = (  # what Typer itself imports for such a command, which differs between its versions
+    "import typer; app = typer.Typer(name='x', rich_markup_mode=None, add_completion=False); "
+    "app.callback()(lambda: None); app.command(name='name')(lambda: None); app()"
+)
 
 
 def test_help_imports_nothing_heavy() -> None:
-    found = imported_by("from staging_cronjobs.cli import main; main()", "--help")
+    found = imported_by(MAIN, "--help")
     assert "staging_cronjobs.cli" in found
-    assert not found & HEAVY
+    assert not (found - imported_by(EMPTY, "--help")) & HEAVY
 
 
-def test_a_name_is_printed_without_anything_heavy_of_ours() -> None:
+def test_a_name_is_printed_without_anything_heavy() -> None:
     args = ("name", "--dataset-id", "ridge-snow", "--version", "0.2.0", "--key", "update")
-    found = imported_by("from staging_cronjobs.cli import main; main()", *args)
+    found = imported_by(MAIN, *args)
     assert "staging_cronjobs.staged_version" in found
-    assert not found & (HEAVY - {"pydantic"})  # newer Typers import pydantic themselves when they read options
+    assert not (found - imported_by(EMPTY, "name")) & (HEAVY - {"pydantic"})
+    # Newer Typers import pydantic when they read an option; of ours, these two need it.
     assert not found & {"staging_cronjobs.values", "staging_cronjobs.catalogue"}
     assert "pydantic" not in imported_by("import staging_cronjobs.staged_version")
 

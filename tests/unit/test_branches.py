@@ -112,10 +112,11 @@ def test_fetch_main_sees_what_was_pushed_meanwhile(checkout: Checkout, repositor
 
 
 def test_fetch_main_follows_a_main_that_was_rewritten(checkout: Checkout, repository: Repository) -> None:
+    old = repository.git("rev-parse", "main")
     repository.bump("harbor-wind-forecast", "0.9.0")
     repository.git("commit", "--quiet", "--all", "--amend", "--message", "Rewritten")
     repository.git("push", "--quiet", "--force", "origin", "main")
-    repository.git("update-ref", "refs/remotes/origin/main", "main~1")
+    repository.git("update-ref", "refs/remotes/origin/main", old)
     checkout.fetch_main()
     assert checkout.main_version(HARBOR) == "0.9.0"
 

@@ -106,12 +106,13 @@ def test_nothing_that_user_code_does_reaches_this_process(
     def state() -> list[object]:
         root = logging.getLogger()
         signals = [signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)]
-        return [signals, root.level, list(root.handlers), dict(os.environ), list(sys.path), threading.active_count()]
+        return [signals, root.level, list(root.handlers), dict(os.environ), list(sys.path)]
 
     before = state()
     assert len(read(weather, "weather.datasets:DATASETS", only="ridge-snow")) == 11
     assert state() == before
     assert "weather" not in sys.modules
+    assert "weather-heartbeat" not in {thread.name for thread in threading.enumerate()}
     assert capfd.readouterr() == ("", "")
 
 

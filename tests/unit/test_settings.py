@@ -160,3 +160,12 @@ def test_first_deploy_is_running_or_paused(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize("value", ["5", "m", "5 m", "-5m", "5d", "m5", "5m 3s", "5mm"])
 def test_a_timeout_is_one_that_helm_reads(tmp_path: Path, value: str) -> None:
     assert repr(value) in complaint(tmp_path, f'[tool.staging-cronjobs]\ntimeout = "{value}"')
+
+
+def test_sentry_is_set_by_the_names_that_sentry_cli_knows(tmp_path: Path) -> None:
+    text = '[tool.staging-cronjobs]\nsentry-org = "demo"\nsentry-project = "weather"'
+    found = settings(
+        tmp_path, text, SENTRY_PROJECT="other", SENTRY_URL="https://sentry.example", STAGING_SENTRY_ORG="x"
+    )
+    assert (found.sentry_org, found.sentry_project, found.sentry_url) == ("demo", "other", "https://sentry.example")
+    assert settings(tmp_path, None).sentry_url == "https://sentry.io"

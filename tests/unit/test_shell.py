@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from staging_cronjobs import shell
@@ -193,6 +194,35 @@ def test_an_interrupt_ends_the_program_kindly_and_wins(tmp_path: Path) -> None:
         signal.signal(signal.SIGALRM, before)
     assert Path(f"{file}.ended").exists()
     assert not alive(int(file.read_text()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_program_starts_ends_it_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sh
+
+    start: Any = sh.Command.__call__
+    pids = []
+
+    def interrupted(self: sh.Command, *args: object, **options: object) -> object:
+        process = start(self, *args, **options)
+        pids.append(process.pid)
+        os.kill(os.getpid(), number)  # the process exists, and nobody has its handle yet
+        return process
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sh.Command, "__call__", interrupted)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            python("import time; time.sleep(60)")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert not alive(pids[0])
 
 
 def test_many_programs_run_side_by_side_and_answer_in_order() -> None:

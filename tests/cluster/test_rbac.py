@@ -1,0 +1,251 @@
+"""docs/rbac.yaml: the whole cycle runs with exactly these rights, and each of them is missed by somebody."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane.cluster import Cluster
+from live import IMAGE, Done, Namespace, Staging, outside_environment, wait_until
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+from repositories import Repository, make_repository
+from ruamel.yaml import YAML
+from staged import install, names, push
+from staging_cronjobs.staged_version import StagedVersion
+
+MANIFEST = Path(__file__).parents[2] / "docs" / "rbac.yaml"
+PLACEHOLDER = "namespace: weather"
+CI, OPERATOR = "staging-ci", "staging-operator"
+DATASET = "ridge-snow"
+OUTSIDE, UNFINISHED = 4, 5
+GROUP = "rbac.authorization.k8s.io"
+GROUPS = {"secrets": "", "pods": "", "jobs": "batch", "cronjobs": "batch"}
+
+Rules = list[dict[str, Any]]
+Right = tuple[str, str, str]  # role, resource, verb
+
+
+def manifest() -> list[dict[str, Any]]:
+    return list(YAML(typ="safe").load_all(MANIFEST.read_text()))
+
+
+def rules() -> dict[str, Rules]:
+    """The rules of each role."""
+    return {thing["metadata"]["name"]: thing["rules"] for thing in manifest() if thing["kind"] == "Role"}
+
+
+RIGHTS: list[Right] = [
+    (role, resource, verb)
+    for role, found in rules().items()
+    for rule in found
+    for resource in rule["resources"]
+    for verb in rule["verbs"]
+]
+
+
+def as_account(staging: Staging, live: Namespace, account: str, folder: Path) -> Staging:
+    """The program with a kubeconfig that holds a token of this ServiceAccount and nothing else."""
+    config = json.loads(live.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
+    config["users"][0]["user"] = {"token": live.kubectl("create", "token", account).strip()}
+    file = folder / f"{account}.kubeconfig"
+    file.write_text(json.dumps(config))
+    return Staging({**staging.environment, "KUBECONFIG": str(file)})
+
+
+# The whole cycle
+
+
+@pytest.fixture
+def accounts(staging: Staging, live: Namespace, tmp_path: Path) -> dict[str, Staging]:
+    """The program as each account of the manifest."""
+    text = MANIFEST.read_text()
+    live.cluster.kubectl("apply", "-f", "-", given=text.replace(PLACEHOLDER, f"namespace: {live.name}"))
+    return {account: as_account(staging, live, account, tmp_path) for account in rules()}
+
+
+def test_the_whole_cycle_with_exactly_these_rights(
+    accounts: Mapping[str, Staging], repository: Repository, live: Namespace
+) -> None:
+    ci, operator = accounts[CI], accounts[OPERATOR]
+    staged = StagedVersion("glacier-ice-forecast-5-day", "0.3.0")
+    target = ("--dataset-id", staged.dataset_id, "--version", staged.version)
+    deploy = ("deploy", *target, "--docker-image", IMAGE)
+    repository.stage(staged.dataset_id, staged.version)
+    ci.run(repository.path, *deploy)
+    assert [row["release"] for row in operator.run(repository.path, "list", "-o", "json").json] == [staged.release]
+    operator.run(repository.path, "pause", *target)
+    operator.run(repository.path, "resume", *target)
+    ci.run(repository.path, *deploy, "--skip-job", "archive-grib-files")
+    assert live.names("cronjobs") == names(staged)
+    operator.run(repository.path, "sweep", "--grace", "0s")
+    live.run_job(names(staged)[0], "by-hand")
+    wait_until(lambda: live.names("pods"))
+    operator.run(repository.path, "cleanup", *target, "--yes")
+    assert live.leftovers() == []
+    assert repository.remote_head(staged.branch) is None
+
+
+# One right less
+
+
+@dataclass(frozen=True)
+class World:
+    """A namespace and a repository for all cases; each has a version and an account of its own."""
+
+    admin: Staging
+    live: Namespace
+    repository: Repository
+    dataset: dict[str, Any]  # of the catalogue
+
+    def version(self, right: Right) -> StagedVersion:
+        """A version that no other case has."""
+        return StagedVersion(DATASET, f"1.{RIGHTS.index(right)}.0")
+
+    def deploy(self, staging: Staging, staged: StagedVersion, jobs: int = 2, **environment: str) -> Done:
+        """Deploy so many of the dataset's jobs, from a catalogue on standard input."""
+        entry = self.dataset | {"version": staged.version, "cronjobs": self.dataset["cronjobs"][:jobs]}
+        args = ("deploy", "--branch", staged.branch, "--docker-image", IMAGE, "--datasets", "-")
+        return staging(self.repository.path, *args, given=json.dumps([entry]), **environment)
+
+    def account(self, right: Right, folder: Path) -> Staging:
+        """The program as an account with all rights of a role but this one."""
+        role, resource, verb = right
+        name = f"{role}-{resource}-{verb}"
+        less = [
+            {**rule, "verbs": [v for v in rule["verbs"] if resource not in rule["resources"] or v != verb]}
+            for rule in rules()[role]
+        ]
+        made = [
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+            {
+                "apiVersion": f"{GROUP}/v1",
+                "kind": "Role",
+                "metadata": {"name": name},
+                "rules": [r for r in less if r["verbs"]],
+            },
+            {
+                "apiVersion": f"{GROUP}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": GROUP, "kind": "Role", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.live.name}],
+            },
+        ]
+        self.live.kubectl("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": made}))
+        return as_account(self.admin, self.live, name, folder)
+
+
+@pytest.fixture(scope="module")
+def world(
+    kube_cluster: ConnectedCluster,
+    cluster: Cluster,
+    helm_4: Path,
+    tools_path: Callable[[Path], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    name = f"test-{secrets.token_hex(5)}"
+    cluster.kubectl("create", "namespace", name)
+    reach = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
+    own = {"PATH": tools_path(helm_4), "STAGING_NAMESPACE": name}
+    admin = Staging({**outside_environment(folder), **reach, **own})
+    assert kube_cluster.kube_client is not None
+    try:
+        repository = make_repository(folder)
+        (dataset,) = [entry for entry in admin.catalogue(repository.path) if entry["dataset_id"] == DATASET]
+        yield World(admin, Namespace(kube_cluster.kube_client, cluster, name), repository, dataset)
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+# Which command, or which deploy, misses which right, and its exit code. GONE: the branch is deleted while Helm works.
+INSTALL, AGAIN, GONE = "installs", "upgrades and drops a job", "takes away what it made"
+CASES: dict[Right, tuple[str, int]] = {
+    (CI, "secrets", "list"): (INSTALL, OUTSIDE),
+    (CI, "secrets", "create"): (INSTALL, OUTSIDE),
+    (CI, "secrets", "update"): (INSTALL, UNFINISHED),
+    (CI, "secrets", "get"): (GONE, UNFINISHED),
+    (CI, "secrets", "delete"): (GONE, UNFINISHED),
+    (CI, "cronjobs", "get"): (INSTALL, OUTSIDE),
+    (CI, "cronjobs", "create"): (INSTALL, OUTSIDE),
+    (CI, "cronjobs", "patch"): (AGAIN, OUTSIDE),
+    (CI, "cronjobs", "delete"): (AGAIN, OUTSIDE),
+    (CI, "cronjobs", "list"): (GONE, UNFINISHED),
+    (CI, "cronjobs", "watch"): (GONE, UNFINISHED),
+    (CI, "jobs", "list"): (GONE, UNFINISHED),
+    (CI, "pods", "list"): (GONE, UNFINISHED),
+    (OPERATOR, "secrets", "list"): ("list", OUTSIDE),
+    (OPERATOR, "secrets", "create"): ("pause", OUTSIDE),
+    (OPERATOR, "secrets", "update"): ("pause", OUTSIDE),
+    (OPERATOR, "secrets", "get"): ("cleanup", UNFINISHED),
+    (OPERATOR, "secrets", "delete"): ("cleanup", UNFINISHED),
+    (OPERATOR, "cronjobs", "list"): ("sweep", OUTSIDE),
+    (OPERATOR, "cronjobs", "get"): ("cleanup", OUTSIDE),
+    (OPERATOR, "cronjobs", "patch"): ("pause", OUTSIDE),
+    (OPERATOR, "cronjobs", "delete"): ("cleanup", UNFINISHED),
+    (OPERATOR, "cronjobs", "watch"): ("cleanup", UNFINISHED),
+    (OPERATOR, "jobs", "list"): ("cleanup", UNFINISHED),
+    (OPERATOR, "pods", "list"): ("cleanup", UNFINISHED),
+}
+WORDS = {(CI, "secrets", "update"): "lack the right to update secrets"}  # Helm has none of Kubernetes' own
+
+
+def test_every_right_of_the_manifest_is_missed_by_some_command() -> None:
+    assert sorted(CASES) == sorted(RIGHTS)
+    assert all(
+        rule["apiGroups"] == [GROUPS[r]] for found in rules().values() for rule in found for r in rule["resources"]
+    )
+
+
+@pytest.mark.parametrize("right", [right for right in CASES if right[0] == CI], ids="-".join)
+def test_a_deploy_without_one_right_names_it(world: World, right: Right, tmp_path: Path) -> None:
+    ci, (moment, code) = world.account(right, tmp_path), CASES[right]
+    staged = world.version(right)
+    push(world.repository, staged)
+    if moment == AGAIN:
+        install(world.admin, world.repository, staged)
+    jobs = 1 if moment == AGAIN else 2
+    during = deleted_meanwhile(world, staged, tmp_path / "deleting") if moment == GONE else {}
+    check(world.deploy(ci, staged, jobs, **during), right, code)
+
+
+@pytest.mark.parametrize("right", [right for right in CASES if right[0] == OPERATOR], ids="-".join)
+def test_an_operators_command_without_one_right_names_it(world: World, right: Right, tmp_path: Path) -> None:
+    operator, (command, code) = world.account(right, tmp_path), CASES[right]
+    staged = world.version(right)
+    push(world.repository, staged)
+    install(world.admin, world.repository, staged)
+    args = {
+        "list": (),
+        "sweep": (),
+        "pause": ("--branch", staged.branch),
+        "cleanup": ("--branch", staged.branch, "--yes"),
+    }
+    check(operator(world.repository.path, command, *args[command]), right, code)
+
+
+def check(done: Done, right: Right, code: int) -> None:
+    """It ended with this code and one sentence that names the right."""
+    _, resource, verb = right
+    assert done.code == code, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert WORDS.get(right, f'cannot {verb} resource "{resource}"') in last
+
+
+def deleted_meanwhile(world: World, staged: StagedVersion, folder: Path) -> dict[str, str]:
+    """A PATH whose `helm upgrade` ends with somebody else's deletion of the branch."""
+    search = world.admin.environment["PATH"]
+    folder.mkdir()
+    helm = folder / "helm"
+    helm.write_text(
+        f'#!/bin/sh\n{shutil.which("helm", path=search)} "$@" || exit\n'
+        f'[ "$1" != upgrade ] || git --git-dir {world.repository.remote} update-ref -d refs/heads/{staged.branch}\n'
+    )
+    helm.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{search}"}
