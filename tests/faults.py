@@ -347,6 +347,7 @@ class Point:
     kill: str = ""  # as the wrappers and the hook know it
     request: int = 0  # killed once the API server has carried out this change
     sentry: tuple[str, int, str] | None = None  # method, which request of it, "before" or "after"
+    helm: bool = False  # beside or inside one of Helm's calls
 
 
 def points(door: Door, asked: Mapping[str, int], *, reading: bool = True) -> list[Point]:
@@ -357,15 +358,17 @@ def points(door: Door, asked: Mapping[str, int], *, reading: bool = True) -> lis
     """
     calls = door.calls
     changing = [number for number, call in enumerate(calls, 1) if CHANGING.match(call)]
-    found = [Point(f"before {_short(calls[changing[0] - 1])}", kill=f"before {changing[0]}")]
+    first = _short(calls[changing[0] - 1])
+    found = [Point(f"before {first}", kill=f"before {changing[0]}", helm=first.startswith("helm"))]
     for number in changing:
         call = _short(calls[number - 1])
+        helm = call.startswith("helm")
         requests = [r for r in door.changes if r.call == number]
         if call.startswith("git"):
             found.append(Point(f"inside {call}", kill="inside git push"))
         for request in requests[:-1]:  # after the last one is after the call
-            found.append(Point(f"inside {call}, after {request}", request=request.number))
-        found.append(Point(f"after {call}", kill=f"after {number}"))
+            found.append(Point(f"inside {call}, after {request}", request=request.number, helm=helm))
+        found.append(Point(f"after {call}", kill=f"after {number}", helm=helm))
     for tool in TOOLS if reading else ():
         others = [n for n, call in enumerate(calls, 1) if call.startswith(f"{tool} ") and n not in changing]
         for number in others[-1:]:

@@ -152,7 +152,8 @@ def datasets_from(sources: list[str] | None, settings: "Settings", image: str) -
     """How to get the catalogue with the jobs of one dataset, or of all for an empty id."""
     from . import catalogue
 
-    return lambda only: catalogue.read(sources or settings.datasets, settings, image, only)
+    named = sources or catalogue.in_project(settings)
+    return lambda only: catalogue.read(named, settings, image, only)
 
 
 def interrupt(*_: Any) -> NoReturn:

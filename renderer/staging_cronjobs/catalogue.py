@@ -62,6 +62,11 @@ def from_objects(objects: Iterable[object], image: str, only: str) -> list[Datas
     return _unique(parse("the datasets", entries))
 
 
+def in_project(settings: Settings) -> list[str]:
+    """The sources that the settings name; a catalogue file among them lies in the project's folder."""
+    return [s if s == "-" or _is_object(s) else str(settings.project / s) for s in settings.datasets]
+
+
 def find(datasets: Iterable[Dataset], dataset_id: str) -> Dataset:
     """The dataset of that id. Raises `Refused`, with close matches, when there is none."""
     known = {d.dataset_id: d for d in datasets}

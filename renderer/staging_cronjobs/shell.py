@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,17 +67,15 @@ def run_all(
     """Run programs side by side, `at_once` at the most; their results in the order of `commands`."""
     waiting = [list(command) for command in commands]
     running: list[Any] = []
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            program, *args = waiting.pop(0)
-            running.append(_start(program, args, env=env))
-        try:
-            result = _finish(running.pop(0))
-        except BaseException:
-            for process in running:
-                _stop(process)
-            raise
-        yield result
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                program, *args = waiting.pop(0)
+                running.append(_start(program, args, env=env))
+            yield _finish(running.pop(0))
+    finally:
+        for process in running:
+            _stop(process)
 
 
 def _start(
@@ -147,7 +145,7 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def _held() -> Iterator[list[int]]:
+def _held() -> Generator[list[int]]:
     """Hold ^C and SIGTERM back while a program starts: without its handle, nobody could stop it."""
     caught: list[int] = []
     before = {

@@ -173,7 +173,7 @@ CASES: dict[Right, tuple[str, int]] = {
     (CI, "secrets", "delete"): (GONE, UNFINISHED),
     (CI, "cronjobs", "get"): (INSTALL, OUTSIDE),
     (CI, "cronjobs", "create"): (INSTALL, OUTSIDE),
-    (CI, "cronjobs", "patch"): (AGAIN, OUTSIDE),
+    (CI, "cronjobs", "patch"): (AGAIN, UNFINISHED),
     (CI, "cronjobs", "delete"): (AGAIN, OUTSIDE),
     (CI, "cronjobs", "list"): (GONE, UNFINISHED),
     (CI, "cronjobs", "watch"): (GONE, UNFINISHED),

@@ -448,3 +448,8 @@ def test_objects_at_hand_that_are_no_datasets_are_refused() -> None:
         catalogue.from_objects([Here("a", {"b": {1}})], IMAGE, "")
     with pytest.raises(Refused, match="the catalogue has dataset 'a' twice"):
         catalogue.from_objects([Here("a"), Here("a")], IMAGE, "")
+
+
+def test_a_catalogue_file_in_the_settings_lies_in_the_project_not_in_the_current_folder(tmp_path: Path) -> None:
+    settings = Settings(project=tmp_path, datasets=("weather.datasets:DATASETS", "data/catalogue.json", "-"))
+    assert catalogue.in_project(settings) == ["weather.datasets:DATASETS", f"{tmp_path}/data/catalogue.json", "-"]
