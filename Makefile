@@ -14,6 +14,9 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
 unexport VIRTUAL_ENV
 
+# Each worker has a control plane of its own. By module: what a module shares is made once.
+PARALLEL := --numprocesses 3 --dist loadscope
+
 # What the lowest versions of the dependencies are tried with: all that needs no cluster, and one part that does.
 LOWEST_TESTS := $(wildcard tests/unit tests/chart) tests/controlplane
 
@@ -32,7 +35,7 @@ demo: $(UV) ## show it on a cluster of its own
 
 test: $(UV) ## run all tests (ARGS="-k name" for some)
 	$(CONTROLPLANE) build
-	$(UV_RUN) pytest $(ARGS)
+	$(UV_RUN) pytest $(PARALLEL) $(ARGS)
 
 # Versions that old have no wheels for newer versions of Python.
 test-lowest: $(UV) ## run tests with the lowest versions of the dependencies that pyproject.toml allows

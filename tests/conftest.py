@@ -1,5 +1,8 @@
 """Fixtures for all tests; nothing is built or started before a test asks for it."""
 
+from dataclasses import astuple
+from typing import Any
+
 import pytest
 from controlplane.fixtures import (  # noqa: F401
     cluster,
@@ -14,6 +17,7 @@ from controlplane.fixtures import (  # noqa: F401
     namespace,
     tools_path,
 )
+from faults import Count, Matrix
 from hypothesis import settings
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
@@ -24,3 +28,22 @@ def pytest_report_header(config: pytest.Config) -> str:
     if given := existing_cluster(config):
         return f"cluster: the existing one of {given}"
     return "cluster: a control plane of its own, started when the first test needs it"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist prints nothing: it hands its part of the fault matrix to the main process."""
+    matrix = session.config.pluginmanager.get_plugin("fault-matrix")
+    if matrix and hasattr(session.config, "workeroutput"):
+        rows = [(*key, *astuple(count)) for key, count in matrix.counts.items()]
+        session.config.workeroutput["fault-matrix"] = rows
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """The main process prints the fault matrix that a worker has handed over."""
+    rows = getattr(node, "workeroutput", {}).get("fault-matrix", [])
+    if rows:
+        matrix = Matrix()
+        matrix.counts = {(kind, helm): Count(*counts) for kind, helm, *counts in rows}
+        node.config.pluginmanager.register(matrix, f"fault-matrix of {node.gateway.id}")

@@ -11,9 +11,10 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, cast
@@ -200,8 +201,6 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        import sys
-
         error = sys.exception()
         if error and not isinstance(error, ConnectionError):  # a client that was killed
             self.gate.errors.append(error)
@@ -416,6 +415,9 @@ class Matrix:
             f"{kind:<16}{helm:<8}{c.tried:>14}{c.converged:>14}{c.left:>14}{c.lost:>14}"
             for (kind, helm), c in sorted(self.counts.items())
         ]
+        for helm in sorted({helm for _, helm in self.counts}):
+            of_helm = [astuple(count) for (_, other), count in self.counts.items() if other == helm]
+            rows.append(f"{'all':<16}{helm:<8}{''.join(f'{sum(column):>14}' for column in zip(*of_helm, strict=True))}")
         return [header, *rows]
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

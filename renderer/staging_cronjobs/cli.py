@@ -185,12 +185,13 @@ def cleanup_command(
     kube_context: KubeContext = "",
 ) -> None:
     """Take a staged version away, after asking: branch, release with Jobs and pods, Sentry monitors."""
-    from . import many
     from .settings import seconds
 
     settings = calls.settings_for(namespace, kube_context)
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     if all_versions or len(branch or ()) > 1:
+        from . import many
+
         targets = many.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
