@@ -1,5 +1,6 @@
 """Fixtures for all tests; nothing is built or started before a test asks for it."""
 
+import signal
 from dataclasses import astuple
 from typing import Any
 
@@ -22,6 +23,8 @@ from hypothesis import settings
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.load_profile("tests")
+# A shell that runs the tests in the background has them ignore ^C, and with them the programs that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

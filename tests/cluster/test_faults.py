@@ -6,15 +6,19 @@ The fault matrix kills `staging` at every point of its work and prints at the en
 import json
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
 from catalogues import FILE, cron_job, dataset, make_catalogue_repository
+from controlplane.cluster import Cluster
+from controlplane.fixtures import fresh_namespace
 from faults import (
     Door,
     Gate,
@@ -29,7 +33,8 @@ from faults import (
     points,
     staging_command,
 )
-from live import IMAGE, LABEL, Done, Namespace, Production, Staging, wait_until
+from live import IMAGE, LABEL, Done, Namespace, Production, Staging, outside_environment, wait_until
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from repositories import Repository
 from sentry_server import Fault, SentryServer
 from staged import CHART, RUN_SECONDS, Sentry
@@ -60,15 +65,6 @@ def matrix(request: pytest.FixtureRequest) -> Matrix:
     plugin = Matrix()
     request.config.pluginmanager.register(plugin, "fault-matrix")
     return plugin
-
-
-@pytest.fixture
-def gate(live: Namespace, tmp_path: Path) -> Iterator[Gate]:
-    """The API server behind the gate."""
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    with Gate(live.client, folder) as gate:
-        yield gate
 
 
 def entry(dataset_id: str, version: str, keys: Iterable[str]) -> dict[str, Any]:
@@ -228,27 +224,35 @@ def state(thing: Mapping[str, Any]) -> object:
     return metadata["uid"], metadata.get("generation"), metadata.get("deletionTimestamp"), writes
 
 
-@pytest.fixture
-def world(staging: Staging, live: Namespace, gate: Gate, tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def a_world(staging: Staging, live: Namespace, folder: Path) -> Generator[World]:
     """The datasets of the pool, of which main has another version."""
-    repository = make_catalogue_repository(tmp_path / "repository", [entry(i, "0.2.0", KEYS) for i in POOL], PYPROJECT)
+    repository = make_catalogue_repository(folder / "repository", [entry(i, "0.2.0", KEYS) for i in POOL], PYPROJECT)
     let_pushes_be_killed(repository.remote)
     repository.git("checkout", "--quiet", "-b", "staged")
     repository.write(FILE, json.dumps([entry(i, VERSION, KEYS) for i in POOL]))
     repository.commit("Stage everything")
-    repository.git("clone", "--quiet", str(repository.path), str(tmp_path / "newer"))
-    newer = Repository(tmp_path / "newer", repository.remote)
+    newer = Repository(folder / "newer", repository.remote)
+    repository.git("clone", "--quiet", str(repository.path), str(newer.path))
     newer.git("remote", "set-url", "origin", str(repository.remote))
     newer.git("config", "user.name", "Datasets")
     newer.git("config", "user.email", "datasets@example.org")
     newer.write(FILE, json.dumps([entry(i, VERSION, (*KEYS, NEWER)) for i in POOL]))
     newer.commit("Add a job")
-    wrappers = make_wrappers(tmp_path / "wrappers")
-    with SentryServer() as server:
+    wrappers = make_wrappers(folder / "wrappers")
+    (folder / "runs").mkdir()
+    with SentryServer() as server, Gate(live.client, folder / "runs") as gate:
         sentry = two_projects(server)
         # Hundreds of short runs: their memory need not be tidied up, and the context need not be asked for.
         cheap = {"GOGC": "off", "STAGING_KUBE_CONTEXT": live.client.config.current_context}
         yield World(staging, live, gate, wrappers, repository, newer, sentry, cheap | sentry.environment)
+
+
+@pytest.fixture
+def world(staging: Staging, live: Namespace, tmp_path: Path) -> Iterator[World]:
+    """A world in the test's own namespace."""
+    with a_world(staging, live, tmp_path) as world:
+        yield world
 
 
 # The matrix
@@ -561,14 +565,61 @@ def test_whatever_is_killed_the_same_command_finishes_it(
 
 
 A, B = (StagedVersion(dataset_id, VERSION) for dataset_id in POOL[:2])
-ONE_MAJOR = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 SHORT = {"STAGING_TIMEOUT": "2s"}
 HELD = "staging-cronjobs.test/held"
 
 
-def each(name: str, **values: Any) -> pytest.MarkDecorator:
-    """One value of a parameter for each major: what matters does not depend on Helm, yet both are tried."""
-    return pytest.mark.parametrize(["helm", name], list(values.items()), indirect=["helm"])
+SCENARIOS: dict[str, tuple[str, Callable[..., None]]] = {}  # with the fixture of the Helm that they run with
+
+
+def scenario(*helms: str) -> Callable[[FunctionType], FunctionType]:
+    """A test of one world of its own, with each of these Helms."""
+
+    def add(function: FunctionType) -> FunctionType:
+        SCENARIOS.update({f"{function.__name__}-{helm}": (helm, function) for helm in helms})
+        return function
+
+    return add
+
+
+def scenario_each(name: str, **values: Any) -> Callable[[FunctionType], FunctionType]:
+    """A test whose parameter has a value of its own for each Helm: they do not depend on it, yet both are tried."""
+
+    def add(function: FunctionType) -> FunctionType:
+        for helm, value in values.items():
+            SCENARIOS[f"{function.__name__}-{value}-{helm}"] = helm, partial(function, **{name: value})
+        return function
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest,
+    kube_cluster: ConnectedCluster,
+    cluster: Cluster,
+    tools_path: Callable[[Path], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Mapping[str, Future[None]]]:
+    """The scenarios that are selected, several at once, each in its own namespace: they spend their time waiting."""
+    client = kube_cluster.kube_client
+    assert client is not None
+    known = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
+    paths = {helm: tools_path(request.getfixturevalue(helm)) for helm in ("helm_3", "helm_4")}
+
+    def run(name: str, folder: Path) -> None:
+        helm, function = SCENARIOS[name]
+        (folder / "home").mkdir()
+        with fresh_namespace(client) as namespace:
+            own = {"PATH": paths[helm], "STAGING_NAMESPACE": namespace}
+            staging = Staging({**outside_environment(folder / "home"), **known, **own})
+            with a_world(staging, Namespace(client, cluster, namespace), folder) as world:
+                function(world)
+
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    names = [str(item.callspec.params["scenario"]) for item in items if item.originalname == test_scenario.__name__]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(run, name, tmp_path_factory.mktemp("scenario")) for name in names}
 
 
 def stage(world: World, staged: StagedVersion, *keys: str) -> None:
@@ -598,8 +649,8 @@ def hold(world: World, kind: str, name: str, finalizers: Sequence[str] = (HELD,)
     )
 
 
-@each("kind", helm4="pods", helm3="cronjobs")
-def test_an_uninstall_that_times_out_on_a_finalizer(world: World, kind: str) -> None:
+@scenario_each("kind", helm_4="pods", helm_3="cronjobs")
+def an_uninstall_that_times_out_on_a_finalizer(world: World, kind: str) -> None:
     stage(world, A)
     world.fire(A)
     wait_until(lambda: world.live.names("pods"), what="the pod")
@@ -616,8 +667,8 @@ def test_an_uninstall_that_times_out_on_a_finalizer(world: World, kind: str) -> 
     assert not left(world, A)
 
 
-@each("name", helm4="cleanup", helm3="deploy")
-def test_the_api_server_goes_away_in_the_middle(world: World, name: str) -> None:
+@scenario_each("name", helm_4="cleanup", helm_3="deploy")
+def the_api_server_goes_away_in_the_middle(world: World, name: str) -> None:
     stage(world, A, *ALL)
     world.fire(A)
     door = world.gate.door("outage")
@@ -635,8 +686,8 @@ def test_the_api_server_goes_away_in_the_middle(world: World, name: str) -> None
     assert name == "cleanup" or record(world, A)[-1] == "deployed"
 
 
-@ONE_MAJOR
-def test_a_remote_that_cannot_be_asked_touches_nothing(world: World) -> None:
+@scenario("helm_4")
+def a_remote_that_cannot_be_asked_touches_nothing(world: World) -> None:
     stage(world, A)
     before = {name: state(thing) for name, thing in world.objects().items()}
     remote = world.repository.remote
@@ -650,8 +701,8 @@ def test_a_remote_that_cannot_be_asked_touches_nothing(world: World) -> None:
     assert world.heads()[A.branch]
 
 
-@ONE_MAJOR
-def test_another_repositorys_version_is_refused(world: World) -> None:
+@scenario("helm_4")
+def another_repositorys_version_is_refused(world: World) -> None:
     world.push([A])
     world.install(A, owner="someone-else/datasets")
     before = {name: state(thing) for name, thing in world.objects().items()}
@@ -662,7 +713,8 @@ def test_another_repositorys_version_is_refused(world: World) -> None:
     assert {name: state(thing) for name, thing in world.objects().items()} == before
 
 
-def test_no_job_name_is_ever_forgotten(world: World) -> None:
+@scenario("helm_4", "helm_3")
+def no_job_name_is_ever_forgotten(world: World) -> None:
     """Dropped, installed over `uninstalled`, rolled back by hand, and by Helm when an upgrade failed."""
     stage(world, A, *ALL)
     world.staging.helm("uninstall", A.release, "--keep-history")
@@ -698,8 +750,8 @@ def test_no_job_name_is_ever_forgotten(world: World) -> None:
 # Others at work
 
 
-@each("name", helm4="deploy", helm3="cleanup")
-def test_a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
+@scenario_each("name", helm_4="deploy", helm_3="cleanup")
+def a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
     stage(world, A, *ALL)
     door, held = world.gate.door("other-helm"), Hold()
     door.after = lambda request: held() if request.number == 1 else None
@@ -716,8 +768,8 @@ def test_a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
     assert name == "cleanup" or record(world, A) == ["superseded", "superseded", "deployed"]
 
 
-@each("when", helm4="before", helm3="after")
-def test_a_deploy_that_a_cleanup_overtakes_leaves_no_orphan(world: World, when: str) -> None:
+@scenario_each("when", helm_4="before", helm_3="after")
+def a_deploy_that_a_cleanup_overtakes_leaves_no_orphan(world: World, when: str) -> None:
     """The deploy has seen its branch, and stands just before, or just after, it took Helm's lock."""
     stage(world, A)
     door, held = world.gate.door("deploy"), Hold()
@@ -741,8 +793,8 @@ def test_a_deploy_that_a_cleanup_overtakes_leaves_no_orphan(world: World, when: 
     assert not left(world, A)
 
 
-@ONE_MAJOR
-def test_a_deploy_during_a_cleanup_is_superseded(world: World) -> None:
+@scenario("helm_4")
+def a_deploy_during_a_cleanup_is_superseded(world: World) -> None:
     stage(world, A)
     door, held = world.gate.door("cleanup"), Hold()
     door.before = lambda request: held() if request.number == 1 else None
@@ -757,8 +809,8 @@ def test_a_deploy_during_a_cleanup_is_superseded(world: World) -> None:
     assert not left(world, A)
 
 
-@ONE_MAJOR
-def test_a_push_during_a_cleanup_is_not_taken_away(world: World) -> None:
+@scenario("helm_4")
+def a_push_during_a_cleanup_is_not_taken_away(world: World) -> None:
     """The cleanup has deleted all but monitors and record when the branch is pushed and deployed anew."""
     stage(world, A)
     held = Hold()
@@ -776,8 +828,8 @@ def test_a_push_during_a_cleanup_is_not_taken_away(world: World) -> None:
     assert world.heads()[A.branch]
 
 
-@each("place", helm4="PUT secrets", helm3="DELETE secrets")
-def test_two_cleanups_of_one_version_both_end_well(world: World, place: str) -> None:
+@scenario_each("place", helm_4="PUT secrets", helm_3="DELETE secrets")
+def two_cleanups_of_one_version_both_end_well(world: World, place: str) -> None:
     """One stands just before it marks, or purges, the release while another does everything."""
     stage(world, A)
     world.fire(A)
@@ -793,8 +845,8 @@ def test_two_cleanups_of_one_version_both_end_well(world: World, place: str) -> 
     assert not left(world, A)
 
 
-@ONE_MAJOR
-def test_two_cleanups_at_the_same_time(world: World) -> None:
+@scenario("helm_4")
+def two_cleanups_at_the_same_time(world: World) -> None:
     stage(world, A)
     world.fire(A)
     ends = [run.end() for run in [world.start(f"run-{number}", *verb("cleanup", A)) for number in range(2)]]
@@ -803,8 +855,8 @@ def test_two_cleanups_at_the_same_time(world: World) -> None:
     assert not left(world, A)
 
 
-@ONE_MAJOR
-def test_of_many_at_once_the_one_that_fails_stops_no_other(world: World) -> None:
+@scenario("helm_4")
+def of_many_at_once_the_one_that_fails_stops_no_other(world: World) -> None:
     for staged in (A, B):
         stage(world, staged)
     hold(world, "cronjobs", A.job_name("update"))
@@ -824,8 +876,8 @@ def test_of_many_at_once_the_one_that_fails_stops_no_other(world: World) -> None
 # Draining, and records elsewhere
 
 
-@ONE_MAJOR
-def test_drain_waits_for_jobs_that_run(world: World) -> None:
+@scenario("helm_4")
+def drain_waits_for_jobs_that_run(world: World) -> None:
     stage(world, A)
     world.fire(A)
     run = world.start("drain", *verb("cleanup", A), "--drain", "--drain-limit", "60s")
@@ -840,8 +892,8 @@ def test_drain_waits_for_jobs_that_run(world: World) -> None:
     assert not left(world, A)
 
 
-@each("pending", helm4=True, helm3=False)
-def test_a_drain_has_a_limit(world: World, pending: bool) -> None:
+@scenario_each("pending", helm_4=True, helm_3=False)
+def a_drain_has_a_limit(world: World, pending: bool) -> None:
     """Also of a release whose upgrade was killed."""
     stage(world, A)
     world.fire(A)
@@ -866,8 +918,8 @@ def end_pods(world: World) -> None:
         world.live.kubectl("patch", "pods", pod, "--subresource=status", "--patch", succeeded)
 
 
-@pytest.mark.parametrize("helm", ["helm3"], indirect=True)
-def test_records_in_configmaps_survive_a_kill(world: World) -> None:
+@scenario("helm_3")
+def records_in_configmaps_survive_a_kill(world: World) -> None:
     driver = {"HELM_DRIVER": "configmap"}
     world.push([A])
     assert world.now(verb("deploy", A), driver).code == DONE
@@ -878,3 +930,8 @@ def test_records_in_configmaps_survive_a_kill(world: World) -> None:
     assert not world.live.names("secrets", "owner=helm")
     assert world.now(verb("cleanup", A), driver).code == DONE
     assert not left(world, A)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, running: Mapping[str, Future[None]]) -> None:
+    running[scenario].result()

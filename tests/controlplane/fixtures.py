@@ -57,8 +57,14 @@ def kube_cluster(kube_cluster: ConnectedCluster, cluster: Cluster) -> Iterator[C
 @pytest.fixture
 def namespace(kube_cluster: ConnectedCluster) -> Iterator[str]:
     """The name of a fresh namespace; unlike pytest-helm-charts' factories this waits for nothing at the end."""
-    client = kube_cluster.kube_client
-    assert client is not None
+    assert kube_cluster.kube_client is not None
+    with fresh_namespace(kube_cluster.kube_client) as name:
+        yield name
+
+
+@contextmanager
+def fresh_namespace(client: pykube.HTTPClient) -> Generator[str]:
+    """A namespace for the length of a block."""
     made, _ = ensure_namespace_exists(client, f"test-{secrets.token_hex(5)}")
     accounts = pykube.ServiceAccount.objects(client, namespace=made.name)
     while accounts.get_or_none(name="default") is None:  # before that, pods are refused
