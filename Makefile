@@ -14,8 +14,8 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
 unexport VIRTUAL_ENV
 
-# Each worker has a control plane of its own. By module: what a module shares is made once.
-PARALLEL := --numprocesses 3 --dist loadscope
+# Each worker has a control plane of its own. By module, for what a module shares; in order, for the cluster comes first.
+PARALLEL := --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # What the lowest versions of the dependencies are tried with: all that needs no cluster, and one part that does.
 LOWEST_TESTS := $(wildcard tests/unit tests/chart) tests/controlplane

@@ -144,7 +144,7 @@ def cleaned(found: "Plan") -> None:
         for store in record.stores:
             print(f"  {store}")
     if commands := [f"aws s3 rm --recursive {shlex.quote(s)}" for s in record.stores if s.startswith("s3://")]:
-        print("To delete them as well:")
+        print("To delete them as well, unless main has this version by now:")
         for command in commands:
             print(f"  {command}")
 
