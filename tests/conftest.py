@@ -5,6 +5,8 @@ from dataclasses import astuple
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
 from controlplane.fixtures import (  # noqa: F401
     cluster,
     cluster_version,
@@ -19,7 +21,6 @@ from controlplane.fixtures import (  # noqa: F401
     tools_path,
 )
 from faults import Count, Matrix
-from hypothesis import settings
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.load_profile("tests")

@@ -26,11 +26,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import typer
-from controlplane import cluster
-from repositories import Repository, make_repository
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
+
+from controlplane import cluster
+from repositories import Repository, make_repository
 from staging_cronjobs import cli, errors, settings
 
 ROOT = Path(__file__).parents[1]

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from live import PROGRAM, SECONDS, Done, Staging
 from pykube import HTTPClient
+
+from live import PROGRAM, SECONDS, Done, Staging
 
 TOOLS = ("git", "helm", "kubectl")
 KINDS = ("cronjobs", "jobs", "pods", "secrets", "configmaps")

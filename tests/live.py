@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.cluster import Cluster
 from pykube import HTTPClient
+
+from controlplane.cluster import Cluster
 
 PROGRAM = Path(sys.executable).with_name("staging")
 IMAGE = "example.registry/reformatters:abc123"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from staging_cronjobs import catalogue, cli, loader, settings, values
 
 import docs
+from staging_cronjobs import catalogue, cli, loader, settings, values
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")

@@ -1,6 +1,7 @@
 """What the chart's tests share."""
 
 import pytest
+
 from chart.rendering import Reader
 from controlplane.fixtures import tool
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec
 from repositories import make_repository
 from staging_cronjobs import catalogue, values
 from staging_cronjobs.carry import unwritable

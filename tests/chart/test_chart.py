@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from chart.rendering import CHART, RELEASE, Object, Reader, RenderError, cron_job, hand_made, pod, render_chart, spec
 
 JOB = f"{RELEASE}-update"

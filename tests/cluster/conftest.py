@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+
 from controlplane.cluster import Cluster
 from live import Namespace, Production, Staging, cron_jobs_of, outside_environment
-from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from repositories import Repository, make_repository
 from sentry_server import SentryServer
 from staged import Sentry

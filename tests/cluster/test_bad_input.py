@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+
 from controlplane.cluster import Cluster
 from live import IMAGE, Done, Namespace, Staging, cron_jobs_of, outside_environment
-from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from repositories import NEW_DATASET, Repository, make_repository, stage_branch
 
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"

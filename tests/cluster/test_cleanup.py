@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
 from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until
 from repositories import Repository, stage_branch
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+import docs
 from controlplane.cluster import Cluster
 from repositories import make_repository
-
-import docs
 
 
 def test_the_session_is_what_the_documentation_shows(

@@ -16,6 +16,8 @@ from types import FunctionType
 from typing import Any
 
 import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+
 from catalogues import FILE, cron_job, dataset, make_catalogue_repository
 from controlplane.cluster import Cluster
 from controlplane.fixtures import fresh_namespace
@@ -34,7 +36,6 @@ from faults import (
     staging_command,
 )
 from live import IMAGE, LABEL, Done, Namespace, Production, Staging, outside_environment, wait_until
-from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from repositories import Repository
 from sentry_server import Fault, SentryServer
 from staged import CHART, RUN_SECONDS, Sentry

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from live import IMAGE, LABEL, Done, Namespace, Staging
 from repositories import Repository, stage_branch
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from catalogues import FILE, cron_job, dataset, make_catalogue_repository, stage
 from live import IMAGE, LABEL, Namespace, Staging, wait_until
 from staging_cronjobs.staged_version import JOB_LIMIT, StagedVersion, job_limit

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+from ruamel.yaml import YAML
+
 from controlplane.cluster import Cluster
 from live import IMAGE, Done, Namespace, Staging, outside_environment, wait_until
-from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from repositories import Repository, make_repository
-from ruamel.yaml import YAML
 from staged import install, names, push
 from staging_cronjobs.staged_version import StagedVersion
 

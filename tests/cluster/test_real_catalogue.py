@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from catalogues import FILE, as_staged, bumped, comparable, make_catalogue_repository, stage
 from live import IMAGE, LABEL, Namespace, Production, Staging, cron_jobs_of
 from repositories import WEATHER, Repository

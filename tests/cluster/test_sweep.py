@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from live import Namespace, Staging
 from repositories import LEGACY, Repository
 from sentry_server import answered, meanwhile

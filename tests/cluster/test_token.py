@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+
 from live import IMAGE, PROGRAM, SECONDS, Done, Namespace, Staging
 from repositories import Repository
 from sentry_server import answered, cut

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from repositories import Repository, make_repository, stage_branch
 from staging_cronjobs import branches
 from staging_cronjobs.branches import Checkout, owner_and_name

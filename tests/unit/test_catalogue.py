@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from repositories import make_repository
 from staging_cronjobs import catalogue
 from staging_cronjobs.catalogue import Dataset

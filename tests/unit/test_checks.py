@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from repositories import make_repository
 from staging_cronjobs import catalogue, checks
 from staging_cronjobs.catalogue import Dataset

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sentry_server
 from hypothesis import given
 from hypothesis import strategies as st
+
+import sentry_server
 from sentry_server import CONFIG, SentryServer, answered, cut, meanwhile, rate_limited, redirect, slow, slugify
 from staging_cronjobs import monitors
 from staging_cronjobs.errors import Outside, Refused, Usage

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from repositories import LEGACY, NEW_DATASET, VERSIONS, Repository, make_repository, stage_branch
 
 SHOW = """

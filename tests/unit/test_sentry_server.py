@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+
 from sentry_server import CONFIG, Project, SentryServer, slugify
 
 API = json.loads((Path(__file__).parent / "sentry_api.json").read_text(encoding="utf-8"))

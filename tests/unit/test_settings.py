@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from staging_cronjobs.errors import Usage
 from staging_cronjobs.settings import Settings, load
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+
 from staging_cronjobs import shell
 from staging_cronjobs.errors import Outside
 

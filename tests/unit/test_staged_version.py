@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from staging_cronjobs.errors import Refused, Usage
 from staging_cronjobs.staged_version import StagedVersion, job_limit
 

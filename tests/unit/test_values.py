@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
 from staging_cronjobs import values
 from staging_cronjobs.catalogue import Dataset
 from staging_cronjobs.errors import Refused
