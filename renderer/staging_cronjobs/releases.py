@@ -136,8 +136,7 @@ def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str]
     if result.code:
         raise Outside(f"{cluster}: helm could not deploy {release} and rolled it back: {plain(result)}")
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
-    records = cluster.get(_driver(), f"owner=helm,name={release}")
-    if {record["metadata"]["labels"]["status"] for record in records} == {"pending-install"}:
+    if {record["metadata"]["labels"]["status"] for record in _records(cluster, release)} == {"pending-install"}:
         raise Unfinished(
             f"{cluster}: the jobs of {release} are there, but helm could not record it as deployed: does the account "
             f"lack the right to update {_driver()}?"
