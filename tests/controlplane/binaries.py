@@ -78,6 +78,10 @@ def _helm(key: str, major: int, seconds: int) -> Binary:
     return Binary(key, "helm", key, module, "/cmd/helm", ldflags, seconds, ("version", "--short"))
 
 
+def _tool(name: str, module: str, package: str = "", ldflags: str = "", seconds: int = 30) -> Binary:
+    return Binary(name, name, name, module, package, ldflags, seconds)
+
+
 BINARIES = {
     binary.key: binary
     for binary in (
@@ -91,6 +95,11 @@ BINARIES = {
         _kwok("kwokctl", 15),
         _helm("helm3", 3, 60),
         _helm("helm3-oldest", 3, 60),
+        _tool("act", "github.com/nektos/act", "", "-X main.version={number}", 60),
+        _tool("ct", "github.com/helm/chart-testing/v3", "/ct", "", 60),
+        _tool("actionlint", "github.com/rhysd/actionlint", "/cmd/actionlint"),
+        _tool("kubeconform", "github.com/yannh/kubeconform", "/cmd/kubeconform", "-X main.version={version}"),
+        _tool("helm-docs", "github.com/norwoodj/helm-docs", "/cmd/helm-docs", "-X main.version={number}"),
     )
 }
 SERVER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "kwokctl")

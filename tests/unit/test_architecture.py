@@ -15,7 +15,7 @@ MODULES = {file.stem: file for file in sorted(PACKAGE.glob("*.py")) if file.stem
 # A module may import what stands in a later row than its own, and nothing else of this package.
 LAYERS = (
     ("cli",),
-    ("mounted",),
+    ("mounted", "operating"),
     ("calls",),
     ("options", "display"),
     ("deploy", "sweep", "many"),
