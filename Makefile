@@ -14,8 +14,8 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
 unexport VIRTUAL_ENV
 
-# Each worker has a control plane of its own. By module, for what a module shares; in order, for the cluster comes first.
-PARALLEL := --numprocesses 3 --dist loadscope --no-loadscope-reorder
+# All workers share a control plane. By module, for what a module shares; in order, for what takes long comes first.
+PARALLEL := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # What the lowest versions of the dependencies are tried with: all that needs no cluster, and one part that does.
 LOWEST_TESTS := $(wildcard tests/unit tests/chart) tests/controlplane
@@ -44,10 +44,15 @@ test-lowest: $(UV) ## run tests with the lowest versions of the dependencies tha
 	$(CONTROLPLANE) build
 	.venv-lowest/bin/python -m pytest $(LOWEST_TESTS)
 
-lint: $(UV) ## check style and types
+# actionlint also runs these two where it finds them: then a workflow would pass on one machine and fail on another.
+ACTIONLINT := -shellcheck= -pyflakes=
+
+lint: $(UV) ## check style, types and workflows
 	$(UV_RUN) ruff check
 	$(UV_RUN) ruff format --check
 	$(UV_RUN) ty check
+	$(UV_RUN) zizmor --quiet --offline --persona=pedantic .github
+	"$$($(CONTROLPLANE) path actionlint)" $(ACTIONLINT) .github/workflows/*.yml
 
 format: $(UV) ## format the code
 	$(UV_RUN) ruff check --fix-only

@@ -1,5 +1,6 @@
 """Fixtures for all tests; nothing is built or started before a test asks for it."""
 
+import os
 import signal
 from dataclasses import astuple
 from typing import Any
@@ -26,12 +27,20 @@ settings.register_profile("tests", deadline=None)  # a busy machine is no failur
 settings.load_profile("tests")
 # A shell that runs the tests in the background has them ignore ^C, and with them the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# `staging` writes more where it finds itself in a workflow: the tests are not, though one may run them.
+for name in [name for name in os.environ if name.startswith("GITHUB_")]:
+    del os.environ[name]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     if given := existing_cluster(config):
         return f"cluster: the existing one of {given}"
     return "cluster: a control plane of its own, started when the first test needs it"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The module that takes longest goes first, or at the end all others would wait for it."""
+    items.sort(key=lambda item: item.path.stem != "test_faults")
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,18 +11,17 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from pykube import HTTPClient
 
 from live import PROGRAM, SECONDS, Done, Staging
+from local_server import Handler, LocalServer
 
 TOOLS = ("git", "helm", "kubectl")
 KINDS = ("cronjobs", "jobs", "pods", "secrets", "configmaps")
@@ -145,28 +144,14 @@ class Door:
         return request
 
 
-class Gate:
+class Gate(LocalServer):
     """The API server as programs see it that go through one of the gate's doors; they need no credentials."""
 
     def __init__(self, client: HTTPClient, folder: Path) -> None:
         self.client = client
         self.folder = folder
         self.doors: dict[str, Door] = {}
-        self.errors: list[BaseException] = []
-        self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        if self.errors:
-            raise self.errors[0]
+        super().__init__(_Handler)
 
     def door(self, name: str) -> Door:
         folder = self.folder / name
@@ -187,34 +172,14 @@ def _short_watch(path: str) -> str:
     return f"{path}&timeoutSeconds=1"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def server_bind(self) -> None:
-        """Without the look-up of this machine's name that HTTPServer makes."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exception()
-        if error and not isinstance(error, ConnectionError):  # a client that was killed
-            self.gate.errors.append(error)
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
     dropped = ("host", "connection", "proxy-authorization", "content-length", "transfer-encoding")
 
     def handle_request(self) -> None:
-        gate = cast(_Server, self.server).gate
+        gate: Gate = self.owner
         url = urlsplit(self.path)
         user = base64.b64decode(self.headers["Proxy-Authorization"].removeprefix("Basic ")).decode()
         door, self.path = gate.doors[user.removesuffix(":")], url._replace(scheme="", netloc="").geturl()
@@ -259,9 +224,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     do_GET = do_DELETE = do_POST = do_PUT = do_PATCH = handle_request  # noqa: N815 - the names of the base class
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the requests are noted."""
 
 
 class Hold:

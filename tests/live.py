@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,12 +14,13 @@ from urllib.parse import quote
 from pykube import HTTPClient
 
 from controlplane.cluster import Cluster
+from forks import PROGRAM, forks
 
-PROGRAM = Path(sys.executable).with_name("staging")
 IMAGE = "example.registry/reformatters:abc123"
 LABEL = "staging-cronjobs/"
 FIVE_YEARS = 5 * 366 * 86400  # a CronJob for the 29th of February is due within them
 SECONDS = 120  # that one run may take
+FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1"}  # of helm and kubectl, which run so often and so shortly
 BATCH = ("cronjobs", "jobs")  # every other kind that tests read is in the core group
 
 
@@ -43,22 +43,21 @@ class Staging:
     """`staging`, as a user has it installed, with a given helm and in one namespace.
 
     A call runs it in `folder` to its end, whatever its exit code: `staging(repository.path, "list", "-o", "json")`.
+    It is forked where that makes no difference: see forks.py.
     """
 
     environment: Mapping[str, str]
 
+    @classmethod
+    def within(cls, cluster: Cluster, namespace: str, tools: str, home: Path) -> "Staging":
+        """With these tools on PATH, a home of its own, and none of the machine's settings."""
+        reach = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
+        own = {"PATH": tools, "STAGING_NAMESPACE": namespace}
+        return cls({**outside_environment(home), **FOR_A_MOMENT, **reach, **own})
+
     def __call__(self, folder: Path, *args: str, given: str = "", **environment: str) -> Done:
         """Run it with `given` on standard input, and with more variables in its environment."""
-        done = subprocess.run(
-            [PROGRAM, *args],
-            cwd=folder,
-            env={**self.environment, **environment},
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Done(*forks().run(args, folder, {**self.environment, **environment}, given, SECONDS))
 
     def start(self, folder: Path, *args: str, **environment: str) -> subprocess.Popen[str]:
         """Start it, for tests that interrupt it or do something meanwhile; see `end`."""

@@ -1,11 +1,14 @@
 """The example datasets of tests/weather as a user's git repository with a bare remote."""
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 WEATHER = Path(__file__).parent / "weather"
@@ -118,10 +121,24 @@ class Repository:
 
 def make_repository(folder: Path, *, owner: str = "dynamical-demo") -> Repository:
     """A repository with the example datasets on main, two commits, and its remote, both in the folder."""
+    made = _made()
     repository = Repository(path=folder / "weather", remote=folder / "remotes" / owner / "weather.git")
+    shutil.copytree(made.path, repository.path)
+    shutil.copytree(made.remote, repository.remote)
+    repository.git("remote", "set-url", "origin", str(repository.remote))
+    repository.git("update-index", "-q", "--refresh")  # which knows files by more than their content
+    return repository
+
+
+@cache
+def _made() -> Repository:
+    """What `make_repository` copies: it takes git twenty calls to make."""
+    folder = Path(mkdtemp(prefix="staging-cronjobs-repository-"))
+    atexit.register(shutil.rmtree, folder)
+    repository = Repository(path=folder / "weather", remote=folder / "weather.git")
     shutil.copytree(WEATHER, repository.path, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", ".venv"))
-    repository.git("init", "--quiet", "--initial-branch=main")
-    repository.git("init", "--quiet", "--bare", "--initial-branch=main", str(repository.remote))
+    repository.git("init", "--quiet", "--template=", "--initial-branch=main")
+    repository.git("init", "--quiet", "--template=", "--bare", "--initial-branch=main", str(repository.remote))
     repository.git("config", "user.name", "Weather")
     repository.git("config", "user.email", "weather@example.org")
     repository.git("remote", "add", "origin", str(repository.remote))
@@ -133,6 +150,8 @@ def make_repository(folder: Path, *, owner: str = "dynamical-demo") -> Repositor
     repository.bump(dataset_id, version)
     repository.commit(f"Release {dataset_id} {version}")
     repository.push("main")
+    for place in (repository.path, repository.remote):  # fewer files
+        repository.git("-C", str(place), "gc", "--quiet", "--prune=now")
     return repository
 
 

@@ -15,7 +15,6 @@ import json
 import math
 import re
 import socket
-import sys
 import threading
 import time
 import unicodedata
@@ -23,9 +22,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self, cast
+from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from local_server import Handler, LocalServer
 
 CONFIG: dict[str, Any] = {"schedule": {"type": "crontab", "value": "0 * * * *"}, "checkin_margin": 10}
 ALERT_SCOPES = frozenset({"alerts:read", "alerts:write", "project:read"})  # of a token that may do all this takes
@@ -159,7 +159,7 @@ class _Planned:
     times: float
 
 
-class SentryServer:
+class SentryServer(LocalServer):
     """Sentry with one organization. `url` is what a user would set as SENTRY_URL.
 
     `public_url` is what the server believes its address to be: it begins the links between pages, as Sentry's
@@ -169,7 +169,6 @@ class SentryServer:
     def __init__(self, organization: str = "acme", public_url: str = "") -> None:
         self.organization = organization
         self.requests: list[Request] = []
-        self.errors: list[BaseException] = []  # of the server itself
         self.monitors: list[Monitor] = []
         self.projects: list[Project] = []
         self._tokens: dict[str, _Token] = {}
@@ -177,26 +176,13 @@ class SentryServer:
         self._number = 0
         self._lock = threading.RLock()
         self._closing = threading.Event()
-        self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_Handler)
         self.public_url = public_url or self.url
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
-        """Stop. Raises the first error of the server itself."""
+        """Stop, also what is delayed."""
         self._closing.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        if self.errors:
-            raise self.errors[0]
+        super().close()
 
     # What tests arrange
 
@@ -525,29 +511,9 @@ def _shown(monitor: Monitor) -> dict[str, Any]:
     }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, sentry: SentryServer) -> None:
-        self.sentry = sentry
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def server_bind(self) -> None:
-        """Without the look-up of this machine's name that HTTPServer makes."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        error = sys.exception()
-        if error and not isinstance(error, ConnectionError):  # a client that gave up
-            self.sentry.errors.append(error)
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     def handle_request(self) -> None:
-        sentry = cast(_Server, self.server).sentry
+        sentry: SentryServer = self.owner
         header = self.headers.get("Authorization")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
@@ -579,6 +545,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_DELETE = do_POST = do_PUT = handle_request  # noqa: N815 - the names that the base class looks for
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the requests are recorded."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogues import cron_job
-from live import IMAGE, Staging
+from live import IMAGE, Namespace, Staging
 from repositories import Repository
 from sentry_server import CONFIG, Project, SentryServer
 from staging_cronjobs import values
@@ -17,6 +17,15 @@ CHART = Path(__file__).parents[1] / "charts" / "staging-cronjobs"
 OWNER = "dynamical-demo/weather"
 KEYS = ("update", "validate")
 RUN_SECONDS = "staging-cronjobs.test/run-seconds"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where staged versions are made: the program, its namespace, and the repository that it is run in."""
+
+    staging: Staging
+    live: Namespace
+    repository: Repository
 
 
 def install(

@@ -10,10 +10,11 @@ import pytest
 from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
 from controlplane.cluster import Cluster
-from live import Namespace, Production, Staging, cron_jobs_of, outside_environment
+from controlplane.fixtures import fresh_namespace
+from live import Namespace, Production, Staging, cron_jobs_of
 from repositories import Repository, make_repository
 from sentry_server import SentryServer
-from staged import Sentry
+from staged import Place, Sentry
 
 
 @pytest.fixture
@@ -31,15 +32,29 @@ def staging(cluster: Cluster, namespace: str, helm: Path, tools_path: Callable[[
     """
     home = tmp_path / "home"
     home.mkdir()
-    cluster_environment = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
-    own = {"PATH": tools_path(helm), "STAGING_NAMESPACE": namespace}
-    return Staging({**outside_environment(home), **cluster_environment, **own})
+    return Staging.within(cluster, namespace, tools_path(helm), home)
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """The example datasets as a git repository with a remote, on main."""
     return make_repository(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def place(
+    kube_cluster: ConnectedCluster,
+    cluster: Cluster,
+    helm_4: Path,
+    tools_path: Callable[[Path], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    """A namespace, a repository and the program for a whole module, whose tests must not be in each other's way."""
+    folder, client = tmp_path_factory.mktemp("place"), kube_cluster.kube_client
+    assert client is not None
+    with fresh_namespace(client) as name:
+        staging = Staging.within(cluster, name, tools_path(helm_4), folder)
+        yield Place(staging, Namespace(client, cluster, name), make_repository(folder))
 
 
 @pytest.fixture

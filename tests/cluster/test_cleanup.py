@@ -1,12 +1,9 @@
 """Cleanup leaves nothing of a staged version behind, in Sentry and on the remote too, and touches nothing else."""
 
 import math
-import os
-import pty
 import re
 import shlex
 import signal
-import subprocess
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -15,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until
+from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile
 from staged import OWNER, Sentry, install, names, push, push_other
 from staging_cronjobs.staged_version import StagedVersion
+from terminal import Terminal
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 
@@ -318,6 +316,7 @@ def test_no_such_release_touches_nothing(
 def forbid_deletions(repository: Repository) -> None:
     """As a protected branch does."""
     hook = repository.remote / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
     hook.write_text('#!/bin/sh\ncase $3 in *[!0]*) ;; *) echo "no deletions here" >&2; exit 1;; esac\n')
     hook.chmod(0o755)
 
@@ -352,58 +351,10 @@ def test_the_restore_command_works(
     assert repository.remote_head(RIDGE.branch) == commit
 
 
-class Terminal:
-    """A run of the program whose standard input and error are a terminal, for a person to answer."""
-
-    def __init__(self, staging: Staging, folder: Path, *args: str, **environment: str) -> None:
-        self.shown = ""
-        self._outside, inside = pty.openpty()
-        own = {**staging.environment, "TERM": "xterm", **environment}
-        self._process = subprocess.Popen(
-            [PROGRAM, *args], cwd=folder, env=own, stdin=inside, stdout=inside, stderr=inside
-        )
-        os.close(inside)
-
-    def wait_for(self, text: str) -> None:
-        """Read until the program has shown this."""
-        while text not in self.shown and self._read():
-            pass
-        assert text in self.shown, self.shown
-
-    def answer(self, text: str) -> Done:
-        """Type a line, and wait for the end."""
-        os.write(self._outside, f"{text}\n".encode())
-        return self.end()
-
-    def interrupt(self) -> Done:
-        """What ^C does, and wait for the end."""
-        self._process.send_signal(signal.SIGINT)
-        return self.end()
-
-    def end(self) -> Done:
-        while self._read():
-            pass
-        return Done(self._process.wait(timeout=60), "", self.shown)
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        self._process.kill()
-        self._process.wait()
-        os.close(self._outside)
-
-    def _read(self) -> bool:
-        try:
-            chunk = os.read(self._outside, 65536)
-        except OSError:  # how Linux says that the other end is closed
-            return False
-        self.shown += chunk.decode().replace("\r\n", "\n")
-        return bool(chunk)
-
-
 @pytest.fixture
 def asked(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> Iterator[Terminal]:
     """A cleanup on a terminal, that waits for its answer."""
-    terminal = Terminal(staging, repository.path, *CLEANUP, **sentry.environment)
+    terminal = Terminal([PROGRAM, *CLEANUP], repository.path, {**staging.environment, **sentry.environment})
     try:
         terminal.wait_for("Delete all of this? [y/N]: ")
         yield terminal

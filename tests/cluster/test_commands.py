@@ -26,6 +26,7 @@ FJORD = ("fjord-basin-ens-forecast-12-day-0-25-degree", "0.4.0")  # a long id an
 SKIP_ARCHIVE = ("--skip-job", "archive-grib-files")
 
 one_major = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+any_cluster = pytest.mark.any_cluster
 
 
 def target(staged: tuple[str, str]) -> tuple[str, ...]:
@@ -85,6 +86,7 @@ def with_helm(staging: Staging, folder: Path, *, before: str = "", after: str = 
     return changed(staging, PATH=f"{folder}{os.pathsep}{search}")
 
 
+@any_cluster
 def test_deploy_installs_then_upgrades_and_forgets_no_job(
     staging: Staging, repository: Repository, live: Namespace
 ) -> None:
@@ -109,6 +111,7 @@ def test_deploy_installs_then_upgrades_and_forgets_no_job(
     assert labels == identity | {f"{LABEL}job.{job['key']}": job["name"] for job in first["jobs"]}
 
 
+@any_cluster
 def test_what_list_says(staging: Staging, repository: Repository, live: Namespace) -> None:
     assert staging.run(repository.path, "list", "-o", "json").json == []
     assert "No staged versions" in staging.run(repository.path, "list").stdout
@@ -133,6 +136,8 @@ def test_what_list_says(staging: Staging, repository: Repository, live: Namespac
         assert word in table
 
 
+@any_cluster
+@one_major
 def test_a_paused_version_stays_paused_until_it_is_resumed(
     staging: Staging, repository: Repository, live: Namespace
 ) -> None:
@@ -159,6 +164,7 @@ def test_a_paused_version_stays_paused_until_it_is_resumed(
     assert "is paused already" in staging.run(repository.path, "pause", *target(RIDGE)).stdout
 
 
+@one_major
 def test_the_first_deploy_may_be_paused_by_a_setting(staging: Staging, repository: Repository, live: Namespace) -> None:
     repository.stage(*ESTUARY)
     text = (repository.path / "pyproject.toml").read_text()
@@ -169,6 +175,7 @@ def test_the_first_deploy_may_be_paused_by_a_setting(staging: Staging, repositor
     assert "archive-buoy-reports" not in suspended(live)
 
 
+@one_major
 def test_jobs_that_their_own_code_suspends_stay_so(staging: Staging, repository: Repository, live: Namespace) -> None:
     repository.stage(*ESTUARY)
     own = {"archive-buoy-reports": False, "update": True, "validate": True}
@@ -180,6 +187,7 @@ def test_jobs_that_their_own_code_suspends_stay_so(staging: Staging, repository:
     assert suspended(live) == own
 
 
+@one_major
 def test_jobs_that_are_skipped_are_left_out(staging: Staging, repository: Repository, live: Namespace) -> None:
     repository.stage(*GLACIER)
     by_setting = changed(staging, STAGING_SKIP_JOBS="archive-grib-files, archive-buoy-reports")
@@ -190,6 +198,7 @@ def test_jobs_that_are_skipped_are_left_out(staging: Staging, repository: Reposi
     assert len(deploy(staging, repository, GLACIER, "-o", "json").json["jobs"]) == 3
 
 
+@any_cluster
 def test_a_release_made_by_hand_is_understood(staging: Staging, repository: Repository, live: Namespace) -> None:
     commit = repository.stage(*RIDGE)
     this = " ".join(target(RIDGE))
@@ -215,6 +224,7 @@ def quota(live: Namespace, cron_jobs: int) -> None:
     wait_until(lambda: live.get("resourcequotas", "few").get("status", {}).get("used"), what="the quota")
 
 
+@any_cluster
 def test_an_install_that_fails_leaves_nothing(staging: Staging, repository: Repository, live: Namespace) -> None:
     repository.stage(*RIDGE)
     quota(live, 1)
@@ -316,6 +326,7 @@ def running(live: Namespace) -> list[str]:
     return [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("phase") == "Running"]
 
 
+@any_cluster
 def test_cleanup_when_the_branch_is_gone_already(staging: Staging, repository: Repository, live: Namespace) -> None:
     repository.stage(*RIDGE)
     deploy(staging, repository, RIDGE)

@@ -35,7 +35,7 @@ from faults import (
     points,
     staging_command,
 )
-from live import IMAGE, LABEL, Done, Namespace, Production, Staging, outside_environment, wait_until
+from live import IMAGE, LABEL, Done, Namespace, Production, Staging, wait_until
 from repositories import Repository
 from sentry_server import Fault, SentryServer
 from staged import CHART, RUN_SECONDS, Sentry
@@ -244,9 +244,9 @@ def a_world(staging: Staging, live: Namespace, folder: Path) -> Generator[World]
     (folder / "runs").mkdir()
     with SentryServer() as server, Gate(live.client, folder / "runs") as gate:
         sentry = two_projects(server)
-        # Hundreds of short runs: their memory need not be tidied up, and the context need not be asked for.
-        cheap = {"GOGC": "off", "STAGING_KUBE_CONTEXT": live.client.config.current_context}
-        yield World(staging, live, gate, wrappers, repository, newer, sentry, cheap | sentry.environment)
+        # Hundreds of runs: the context need not be asked for.
+        known = {"STAGING_KUBE_CONTEXT": live.client.config.current_context}
+        yield World(staging, live, gate, wrappers, repository, newer, sentry, known | sentry.environment)
 
 
 @pytest.fixture
@@ -605,15 +605,13 @@ def running(
     """The scenarios that are selected, several at once, each in its own namespace: they spend their time waiting."""
     client = kube_cluster.kube_client
     assert client is not None
-    known = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
     paths = {helm: tools_path(request.getfixturevalue(helm)) for helm in ("helm_3", "helm_4")}
 
     def run(name: str, folder: Path) -> None:
         helm, function = SCENARIOS[name]
         (folder / "home").mkdir()
         with fresh_namespace(client) as namespace:
-            own = {"PATH": paths[helm], "STAGING_NAMESPACE": namespace}
-            staging = Staging({**outside_environment(folder / "home"), **known, **own})
+            staging = Staging.within(cluster, namespace, paths[helm], folder / "home")
             with a_world(staging, Namespace(client, cluster, namespace), folder) as world:
                 function(world)
 

@@ -20,6 +20,7 @@ CRON_JOB_LIMIT = 52
 WORKERS = (1, 10, 11, 38, 100, 101, 1000, 1001)
 
 
+@pytest.mark.any_cluster
 def test_a_cron_jobs_name_has_52_characters_at_most(live: Namespace) -> None:
     assert live.create(cron_job("a" * CRON_JOB_LIMIT)).accepted
     refused = live.create(cron_job("a" * (CRON_JOB_LIMIT + 1)))
@@ -28,6 +29,7 @@ def test_a_cron_jobs_name_has_52_characters_at_most(live: Namespace) -> None:
     assert live.names("cronjobs") == ["a" * CRON_JOB_LIMIT]
 
 
+@pytest.mark.any_cluster
 def test_a_release_has_53_characters_at_most(staging: Staging, live: Namespace, tmp_path: Path) -> None:
     for path, text in CHART.items():
         file = tmp_path / "chart" / path
@@ -42,6 +44,7 @@ def test_a_release_has_53_characters_at_most(staging: Staging, live: Namespace, 
     assert "53" in refused.stderr
 
 
+@pytest.mark.any_cluster
 @pytest.mark.parametrize("workers", WORKERS)
 def test_the_indexed_rule_is_the_api_servers_own(live: Namespace, workers: int) -> None:
     """A CronJob may be called what it likes: only the Job that it fires is refused, every time."""

@@ -1,22 +1,20 @@
 """docs/rbac.yaml: the whole cycle runs with exactly these rights, and each of them is missed by somebody."""
 
+import copy
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 from ruamel.yaml import YAML
 
-from controlplane.cluster import Cluster
-from live import IMAGE, Done, Namespace, Staging, outside_environment, wait_until
-from repositories import Repository, make_repository
-from staged import install, names, push
+from live import IMAGE, Done, Namespace, Staging, wait_until
+from repositories import Repository
+from staged import Place, install, names, push
 from staging_cronjobs.staged_version import StagedVersion
 
 MANIFEST = Path(__file__).parents[2] / "docs" / "rbac.yaml"
@@ -25,7 +23,7 @@ CI, OPERATOR = "staging-ci", "staging-operator"
 DATASET = "ridge-snow"
 OUTSIDE, UNFINISHED = 4, 5
 GROUP = "rbac.authorization.k8s.io"
-GROUPS = {"secrets": "", "pods": "", "jobs": "batch", "cronjobs": "batch"}
+GROUPS = {"jobs": "batch", "cronjobs": "batch"}  # all else is in the core group
 
 Rules = list[dict[str, Any]]
 Right = tuple[str, str, str]  # role, resource, verb
@@ -84,7 +82,7 @@ def test_the_whole_cycle_with_exactly_these_rights(
     ci.run(repository.path, *deploy, "--skip-job", "archive-grib-files")
     assert live.names("cronjobs") == names(staged)
     operator.run(repository.path, "sweep", "--grace", "0s")
-    live.run_job(names(staged)[0], "by-hand")
+    operator.run(repository.path, "run", *target, "--key", "update")
     wait_until(lambda: live.names("pods"))
     operator.run(repository.path, "cleanup", *target, "--yes")
     assert live.leftovers() == []
@@ -142,26 +140,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(
-    kube_cluster: ConnectedCluster,
-    cluster: Cluster,
-    helm_4: Path,
-    tools_path: Callable[[Path], str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    name = f"test-{secrets.token_hex(5)}"
-    cluster.kubectl("create", "namespace", name)
-    reach = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
-    own = {"PATH": tools_path(helm_4), "STAGING_NAMESPACE": name}
-    admin = Staging({**outside_environment(folder), **reach, **own})
-    assert kube_cluster.kube_client is not None
-    try:
-        repository = make_repository(folder)
-        (dataset,) = [entry for entry in admin.catalogue(repository.path) if entry["dataset_id"] == DATASET]
-        yield World(admin, Namespace(kube_cluster.kube_client, cluster, name), repository, dataset)
-    finally:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
+def world(place: Place) -> World:
+    entries = place.staging.catalogue(place.repository.path)
+    (dataset,) = [entry for entry in entries if entry["dataset_id"] == DATASET]
+    return World(place.staging, place.live, place.repository, dataset)
 
 
 # Which command, or which deploy, misses which right, and its exit code. GONE: the branch is deleted while Helm works.
@@ -191,15 +173,20 @@ CASES: dict[Right, tuple[str, int]] = {
     (OPERATOR, "cronjobs", "delete"): ("cleanup", UNFINISHED),
     (OPERATOR, "cronjobs", "watch"): ("cleanup", UNFINISHED),
     (OPERATOR, "jobs", "list"): ("cleanup", UNFINISHED),
+    (OPERATOR, "jobs", "create"): ("run", OUTSIDE),
     (OPERATOR, "pods", "list"): ("cleanup", UNFINISHED),
 }
+OPTIONAL = [(CI, kind, "get") for kind in ("configmaps", "persistentvolumeclaims", "serviceaccounts")]
 WORDS = {(CI, "secrets", "update"): "lack the right to update secrets"}  # Helm has none of Kubernetes' own
 
 
 def test_every_right_of_the_manifest_is_missed_by_some_command() -> None:
-    assert sorted(CASES) == sorted(RIGHTS)
+    assert sorted([*CASES, *OPTIONAL]) == sorted(RIGHTS)
     assert all(
-        rule["apiGroups"] == [GROUPS[r]] for found in rules().values() for rule in found for r in rule["resources"]
+        rule["apiGroups"] == [GROUPS.get(r, "")]
+        for found in rules().values()
+        for rule in found
+        for r in rule["resources"]
     )
 
 
@@ -215,6 +202,23 @@ def test_a_deploy_without_one_right_names_it(world: World, right: Right, tmp_pat
     check(world.deploy(ci, staged, jobs, **during), right, code)
 
 
+def test_a_deploy_without_the_optional_rights_says_what_it_does_not_know(world: World, tmp_path: Path) -> None:
+    ci, staged = world.account(OPTIONAL[0], tmp_path), world.version(OPTIONAL[0])  # the others are in the same rule
+    push(world.repository, staged)
+    dataset = copy.deepcopy(world.dataset)
+    pod = dataset["cronjobs"][0]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    pod |= {"serviceAccountName": "a", "priorityClassName": "b"}
+    volumes = [{"configMap": {"name": "c"}}, {"persistentVolumeClaim": {"claimName": "d"}}]
+    pod["volumes"] = [*pod["volumes"], *({"name": f"v-{index}", **v} for index, v in enumerate(volumes))]
+    done = replace(world, dataset=dataset).deploy(ci, staged, 1)
+    assert done.code == 0, done.stderr
+    kinds = "configmaps, persistentvolumeclaims, priorityclasses, serviceaccounts"
+    assert (
+        f"warning: whether the {kinds} that jobs refer to exist is unknown: the account may not get them" in done.stderr
+    )
+    assert "warning: Secret sentry is not in namespace " in done.stderr
+
+
 @pytest.mark.parametrize("right", [right for right in CASES if right[0] == OPERATOR], ids="-".join)
 def test_an_operators_command_without_one_right_names_it(world: World, right: Right, tmp_path: Path) -> None:
     operator, (command, code) = world.account(right, tmp_path), CASES[right]
@@ -225,6 +229,7 @@ def test_an_operators_command_without_one_right_names_it(world: World, right: Ri
         "list": (),
         "sweep": (),
         "pause": ("--branch", staged.branch),
+        "run": ("--branch", staged.branch, "--key", "update"),
         "cleanup": ("--branch", staged.branch, "--yes"),
     }
     check(operator(world.repository.path, command, *args[command]), right, code)

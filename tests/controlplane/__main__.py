@@ -1,14 +1,15 @@
-"""`python -m controlplane build | up | down | run -- COMMAND`: the control plane without a test around it."""
+"""`python -m controlplane build | path NAME | up | down | run -- COMMAND`: the control plane outside a test."""
 
 import argparse
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from controlplane import binaries, cluster, processes
+from controlplane import binaries, cluster, processes, schemas
 from controlplane.binaries import UnavailableError, say
 
 FOLDER = Path(__file__).resolve().parents[2] / ".cluster"
@@ -19,8 +20,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     parser = argparse.ArgumentParser(prog="python -m controlplane", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="build the programs that are not there yet")
+    build = commands.add_parser("build", help="build the programs and schemas that are not there yet")
     build.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(binaries.BINARIES)}; all unless named")
+    where = commands.add_parser("path", help="print where a program is; builds it when it must")
+    where.add_argument("names", nargs=1, metavar="NAME")
     commands.add_parser("up", help="start a control plane that stays, and print the exports for a shell")
     commands.add_parser("down", help="stop it")
     run = commands.add_parser("run", help="run a command with a control plane of its own")
@@ -31,7 +34,9 @@ def main() -> int:
     try:
         match options.command:
             case "build":
-                binaries.paths(options.names or binaries.BINARIES)
+                build_all(options.names)
+            case "path":
+                print(binaries.path(options.names[0]))
             case "up":
                 up()
             case "down":
@@ -44,6 +49,13 @@ def main() -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0
+
+
+def build_all(names: Sequence[str]) -> None:
+    """These programs; without a name all of them, and the schemas."""
+    binaries.paths(names or binaries.BINARIES)
+    for name in () if names else schemas.VERSIONS:
+        schemas.path(name)
 
 
 def up() -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "modules"
@@ -18,6 +18,11 @@ KUBERNETES = (
     "-X k8s.io/component-base/version.gitVersion={version}"
     " -X k8s.io/component-base/version.gitMajor={major}"
     " -X k8s.io/component-base/version.gitMinor={minor}"
+)
+# Without them Helm 3 takes a cluster that it cannot ask for 1.20; Helm 4 finds out from the modules it is built of.
+HELM_3 = " ".join(
+    f"-X helm.sh/helm/v3/pkg/{package}.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/{package}.k8sVersionMinor={{client_go}}"
+    for package in ("chartutil", "lint/rules")
 )
 
 
@@ -37,19 +42,21 @@ class Binary:
     ldflags: str  # programs that are not built by their own Makefile do not know their version
     seconds: int  # to build the first time on two cores, for the progress line
     version_command: tuple[str, ...] = ("--version",)
+    build: int = 0  # how often the way it is built has changed: those of before stay where they are
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
     @property
     def version(self) -> str:
-        return _in_go_mod(self.folder, rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)")
+        return in_go_mod(self.folder, rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)")
 
     @property
     def cached(self) -> Path:
         system, machine = platform.system().lower(), platform.machine().lower()
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-        return cache() / f"{self.name}-{self.version}-{system}-{machine}" / self.name
+        build = f"-{self.build}" if self.build else ""
+        return cache() / f"{self.name}-{self.version}{build}-{system}-{machine}" / self.name
 
     def fits(self, version: str) -> bool:
         """Server parts must be exactly the pinned ones, and tests name Helm's versions.
@@ -57,6 +64,8 @@ class Binary:
         kubectl supports servers one minor version away, so any such kubectl will do.
         """
         wanted, found = _numbers(self.version), _numbers(version)
+        if self.key == "act":  # it must be without terminals: modules/act/pty
+            return False
         if self.key == "kubectl":
             return wanted[:1] == found[:1] and abs(wanted[1] - found[1]) <= 1
         return wanted == found
@@ -75,7 +84,10 @@ def _kwok(name: str, seconds: int) -> Binary:
 def _helm(key: str, major: int, seconds: int) -> Binary:
     module = f"helm.sh/helm/v{major}"
     ldflags = f"-X {module}/internal/version.version={{version}}"
-    return Binary(key, "helm", key, module, "/cmd/helm", ldflags, seconds, ("version", "--short"))
+    command = ("version", "--short")
+    if major == 3:
+        return Binary(key, "helm", key, module, "/cmd/helm", f"{ldflags} {HELM_3}", seconds, command, build=1)
+    return Binary(key, "helm", key, module, "/cmd/helm", ldflags, seconds, command)
 
 
 def _tool(name: str, module: str, package: str = "", ldflags: str = "", seconds: int = 30) -> Binary:
@@ -95,7 +107,7 @@ BINARIES = {
         _kwok("kwokctl", 15),
         _helm("helm3", 3, 60),
         _helm("helm3-oldest", 3, 60),
-        _tool("act", "github.com/nektos/act", "", "-X main.version={number}", 60),
+        replace(_tool("act", "github.com/nektos/act", "", "-X main.version={number}", 60), build=1),
         _tool("ct", "github.com/helm/chart-testing/v3", "/ct", "", 60),
         _tool("actionlint", "github.com/rhysd/actionlint", "/cmd/actionlint"),
         _tool("kubeconform", "github.com/yannh/kubeconform", "/cmd/kubeconform", "-X main.version={version}"),
@@ -149,7 +161,7 @@ def _on_path(binary: Binary) -> Path | None:
 
 
 def _build(binary: Binary, number: str, say: Callable[[str], None]) -> None:
-    with _only_one(binary.cached.parent.parent, say):
+    with only_one(binary.cached.parent.parent, say):
         if binary.cached.exists():  # another clone built it while this one waited
             return
         go = _go(binary)
@@ -160,7 +172,7 @@ def _build(binary: Binary, number: str, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _only_one(folder: Path, say: Callable[[str], None]) -> Generator[None]:
+def only_one(folder: Path, say: Callable[[str], None]) -> Generator[None]:
     """One build at a time on a machine: a build takes all its cores anyway."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "build.lock").open("w") as lock:
@@ -173,13 +185,13 @@ def _only_one(folder: Path, say: Callable[[str], None]) -> Generator[None]:
 
 
 def _go(binary: Binary) -> str:
-    wanted = _in_go_mod(binary.folder, r"^go (\S+)")
+    wanted = in_go_mod(binary.folder, r"^go (\S+)")
     go = shutil.which("go")
     if go is None:
         raise UnavailableError(
             f"{binary.name} {binary.version} must be built, and that needs Go {wanted} or newer on PATH."
         )
-    output = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=_environment()).stdout
+    output = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=environment()).stdout
     found = output.strip().removeprefix("go")
     if _numbers(found) < _numbers(wanted):
         raise UnavailableError(f"{binary} must be built with Go {wanted} or newer; {go} is {found}.")
@@ -187,10 +199,7 @@ def _go(binary: Binary) -> str:
 
 
 def _go_build(go: str, binary: Binary) -> None:
-    major, minor = _numbers(binary.version)[:2]
-    ldflags = binary.ldflags.format(
-        version=binary.version, number=binary.version.removeprefix("v"), major=major, minor=minor
-    )
+    ldflags = _linker_flags(binary)
     binary.cached.parent.mkdir(parents=True, exist_ok=True)
     unfinished = binary.cached.with_name(f".{binary.name}.{os.getpid()}")
     command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", str(unfinished)]
@@ -198,7 +207,7 @@ def _go_build(go: str, binary: Binary) -> None:
         build = subprocess.run(
             [*command, binary.module + binary.package],
             cwd=MODULES / binary.folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -210,14 +219,22 @@ def _go_build(go: str, binary: Binary) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _environment() -> dict[str, str]:
+def _linker_flags(binary: Binary) -> str:
+    major, minor = _numbers(binary.version)[:2]
+    facts = {"version": binary.version, "number": binary.version.removeprefix("v"), "major": major, "minor": minor}
+    if "{client_go}" in binary.ldflags:
+        facts["client_go"] = in_go_mod(binary.folder, r"^\s*k8s\.io/client-go v0\.(\d+)")
+    return binary.ldflags.format(**facts)
+
+
+def environment() -> dict[str, str]:
     """For Go: this machine's own platform, the Go that is installed, and no workspace around the clone."""
     foreign = ("GOOS", "GOARCH", "GOFLAGS")
     own = {name: value for name, value in os.environ.items() if name not in foreign}
     return own | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
-def _in_go_mod(folder: str, pattern: str) -> str:
+def in_go_mod(folder: str, pattern: str) -> str:
     found = re.search(pattern, (MODULES / folder / "go.mod").read_text(), re.MULTILINE)
     if found is None:
         raise UnavailableError(f"tests/controlplane/modules/{folder}/go.mod has no line like {pattern}.")

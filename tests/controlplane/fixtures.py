@@ -16,6 +16,7 @@ from pytest_helm_charts.k8s.namespace import ensure_namespace_exists
 from controlplane import binaries
 from controlplane.binaries import UnavailableError
 from controlplane.cluster import Cluster, guest, running
+from controlplane.sharing import shared
 
 
 def existing_cluster(config: pytest.Config) -> str | None:
@@ -24,12 +25,17 @@ def existing_cluster(config: pytest.Config) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """The cluster of this session, with jobs that run and complete: the existing one that is given, else our own."""
-    given = existing_cluster(request.config)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of this session, with jobs that run and complete: the existing one that is given, else our own.
+
+    The workers of pytest-xdist share it.
+    """
+    given, place = existing_cluster(request.config), tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
     with ExitStack() as stack:
         with one_sentence(), shown(request.config):
-            found = stack.enter_context(guest(given) if given else running())
+            found = stack.enter_context(shared(place, lambda: guest(given) if given else running()))
         yield found
 
 
@@ -89,9 +95,9 @@ def helm_oldest(request: pytest.FixtureRequest) -> Path:
     return tool("helm3-oldest", request.config)
 
 
-@pytest.fixture(params=["helm4", "helm3"])
+@pytest.fixture(params=os.environ.get("STAGING_TEST_HELM", "helm4 helm3").split())
 def helm(request: pytest.FixtureRequest) -> Path:
-    """Each supported major version of Helm in turn."""
+    """Each supported major version of Helm in turn, or those that STAGING_TEST_HELM names."""
     return tool(request.param, request.config)
 
 

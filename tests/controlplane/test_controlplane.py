@@ -5,15 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controlplane import binaries, processes
-from controlplane.cluster import Cluster, guest
+from controlplane.cluster import Cluster, guest, running
+from controlplane.sharing import shared
 
 TESTS = Path(__file__).parents[1]
 RUN = [sys.executable, "-m", "controlplane", "run", "--"]
@@ -116,22 +119,43 @@ def programs(folder: Path) -> list[int]:
     return list(processes.running(folder.resolve()))
 
 
-def test_a_cluster_without_a_kwok_node_gets_one_and_loses_it(cluster: Cluster) -> None:
-    def nodes() -> list[str]:
-        return cluster.kubectl("get", "nodes", "--output=name").split()
+def test_a_cluster_without_a_kwok_node_gets_one_and_loses_it() -> None:
+    with running() as cluster:  # not the shared one: pods of other tests would be put on that node
 
-    before = nodes()
-    kwok = cluster.kubectl("get", "nodes", "--selector=type=kwok", "--output=name").split()
-    for node in kwok:
-        cluster.kubectl("label", node, "type-")
-    with guest(str(cluster.kubeconfig)):
-        (own,) = set(nodes()) - set(before)
-        cluster.kubectl("label", own, "type=kwok")
+        def nodes() -> list[str]:
+            return cluster.kubectl("get", "nodes", "--output=name").split()
+
+        (before,) = nodes()
+        cluster.kubectl("label", before, "type-")
         with guest(str(cluster.kubeconfig)):
-            assert set(nodes()) == {*before, own}
-    for node in kwok:
-        cluster.kubectl("label", node, "type=kwok")
-    assert nodes() == before
+            (own,) = set(nodes()) - {before}
+            cluster.kubectl("label", own, "type=kwok")
+            with guest(str(cluster.kubeconfig)):
+                assert set(nodes()) == {before, own}
+        assert nodes() == [before]
+
+
+def test_those_who_work_side_by_side_share_a_cluster_until_the_last_has_left(tmp_path: Path) -> None:
+    started: list[Cluster] = []
+    stopped: list[Cluster] = []
+
+    @contextmanager
+    def start() -> Generator[Cluster]:
+        started.append(Cluster(Path(f"cluster-{len(started)}")))
+        yield started[-1]
+        stopped.append(started[-1])
+
+    first, second = ExitStack(), ExitStack()
+    assert [stack.enter_context(shared(tmp_path, start)) for stack in (first, second)] == started * 2
+    leaving = threading.Thread(target=first.close)
+    leaving.start()
+    wait_until(lambda: not (tmp_path / "started").read_text())
+    assert not stopped
+    second.close()
+    leaving.join()
+    assert stopped == started
+    with shared(tmp_path, start) as another:
+        assert another == started[1]
 
 
 def test_without_go_one_sentence_says_so(tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
 """The CronJobs of datasets as objects."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
-
-from pydantic import BaseModel, Field
 
 NODE_SELECTOR = {"eks.amazonaws.com/compute-type": "auto", "karpenter.sh/capacity-type": "spot"}
 
 
-class CronJob(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class CronJob:
     """A command of a dataset that runs on a schedule, on one or more workers."""
 
     command: ClassVar[Sequence[str]]
 
-    name: str = Field(max_length=52)
+    name: str
     schedule: str
     image: str
     dataset_id: str
