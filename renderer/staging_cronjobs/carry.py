@@ -21,9 +21,8 @@ def unwritable(value: Any, path: str = "") -> Iterator[str]:
     """Every place whose value would not survive, with the reason."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from unwritable(key, f"the key of {path}.{key!a}")
-            if key == "<<":
-                yield f"{path} has the key '<<', which YAML takes for a merge: rename it"
+            if key == "<<" or UNWRITABLE.search(key):  # YAML takes << for a merge
+                yield f"{path} has the key {key!a}, which YAML cannot carry: rename it"
             yield from unwritable(item, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, item in enumerate(value):

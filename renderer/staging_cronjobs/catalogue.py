@@ -123,10 +123,11 @@ def _text(source: str) -> str:
 
 
 def _from_text(source: str, text: str) -> list[Dataset]:
+    name = "standard input" if source == "-" else source
     try:
-        return parse(source, json.loads(text))
+        return parse(name, json.loads(text))
     except ValueError as error:
-        raise Refused(f"{source} is not a catalogue: it is not JSON: {error}") from None
+        raise Refused(f"{name} is not a catalogue: it is not JSON: {error}") from None
 
 
 def _load(sources: list[str], settings: Settings, image: str, only: str) -> list[Dataset]:

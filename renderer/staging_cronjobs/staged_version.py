@@ -58,7 +58,7 @@ class StagedVersion:
     def release(self) -> str:
         """The Helm release, 53 characters at most. Raises `Refused` when the version alone is too long."""
         room = RELEASE_LIMIT - len(self._around(""))
-        return self._around(self._cut_id(room, "the release"))
+        return self._around(self._cut_id(room, "the release", RELEASE_LIMIT, "(Helm)"))
 
     def job_name(self, key: str, workers: int = 1) -> str:
         """The name of the job `key`: 50 characters at most, fewer for an Indexed job of over 1,000 workers.
@@ -66,15 +66,17 @@ class StagedVersion:
         Raises `Refused` for a key that could be read as part of the id or version, or that cannot fit.
         """
         self._check_key(key)
-        rest = len(self._around("")) + 1
+        rest, limit = len(self._around("")) + 1, job_limit(workers)
         # The shared cut counts short keys as SHARED_CUT long, so the longest allowed one decides for all.
-        room = min(JOB_LIMIT - rest - max(len(key), SHARED_CUT), job_limit(workers) - rest - len(key))
-        return f"{self._around(self._cut_id(room, f'job {key!r}', key))}-{key}"
+        shared = JOB_LIMIT - rest - max(len(key), SHARED_CUT), JOB_LIMIT, "(Sentry cuts a longer monitor slug)"
+        why = f"with {workers} Indexed workers (a pod's host name has {POD_LIMIT})"
+        room, limit, why = min(shared, (limit - rest - len(key), limit, why), key=lambda rule: rule[0])
+        return f"{self._around(self._cut_id(room, f'job {key!r}', limit, why, key))}-{key}"
 
     def _around(self, dataset_id: str) -> str:
         return f"staging-{dataset_id}-v{self.version.replace('.', '-')}"
 
-    def _cut_id(self, room: int, what: str, key: str = "") -> str:
+    def _cut_id(self, room: int, what: str, limit: int, why: str, key: str = "") -> str:
         if len(self.dataset_id) <= room:
             return self.dataset_id
         stem = room - DIGEST - 1
@@ -83,23 +85,25 @@ class StagedVersion:
             # A key of less than SHARED_CUT gains nothing by being shorter still.
             remedies = {"key": len(key) - excess >= SHARED_CUT, "version": len(self.version) > excess}
             remedy = next((part for part, enough in remedies.items() if enough), "key and version together")
+            counted = f" and its key counted as {SHARED_CUT}" if 0 < len(key) < SHARED_CUT else ""
             raise Refused(
-                f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as "
-                f"it goes, it is {excess} characters too long; shorten the {remedy}"
+                f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as it "
+                f"goes{counted}, it has {limit + excess} characters: {limit} at most {why}; "
+                f"shorten the {remedy} by {excess}"
             )
         return f"{self.dataset_id[:stem].rstrip('-')}-{digest(self.dataset_id)}"
 
     def _check_key(self, key: str) -> None:
         segments = key.split("-")
         if not KEY.fullmatch(key):
-            reason = "a key must be lower-case letters and digits with single dashes inside"
+            reason = "it must be lower-case letters and digits with single dashes inside"
         elif segments[0].isdigit():
             reason = "it begins with a number, which would read as part of the version"
         elif blur := next((s for s in segments if re.fullmatch("v[0-9]+", s)), None):
             reason = f"its part {blur!r} would read as the version"
         else:
             return
-        raise Refused(f"job key {key!r} of {self.dataset_id} cannot be staged: {reason}; rename the job")
+        raise Refused(f"job key {key!r} of {self.dataset_id} is not usable: {reason}; rename the job")
 
 
 def job_limit(workers: int) -> int:

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from .carry import unwritable, without_nulls
 from .catalogue import Dataset
 from .errors import Refused, suggestion
+from .shape import SPEC, misshapen
 from .staged_version import StagedVersion
 
 LABEL = "staging-cronjobs/"
@@ -195,11 +196,14 @@ def schema() -> str:
 def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
     """The name of a resource that can be staged. Raises `Refused` for anything but a plain CronJob."""
     metadata = resource.get("metadata")
-    kind = f"{resource.get('apiVersion')} {resource.get('kind')}"
-    if not isinstance(metadata, Mapping) or not isinstance(name := metadata.get("name"), str) or not name:
-        raise Refused(f"dataset {dataset_id} gives a {kind} without a metadata.name")
+    kind = " ".join(str(resource[field]) for field in ("apiVersion", "kind") if resource.get(field))
+    if not (name := name_of(resource)) or not isinstance(metadata, Mapping):
+        raise Refused(f"dataset {dataset_id} gives a resource ({kind or 'no kind'}) without metadata.name: name it")
     if kind != "batch/v1 CronJob":
-        raise Refused(f"dataset {dataset_id} gives {name!r}, a {kind}: only a batch/v1 CronJob can be staged")
+        raise Refused(
+            f"dataset {dataset_id} gives {name!r}, whose kind is {kind or 'missing'}: "
+            "only a batch/v1 CronJob can be staged"
+        )
     extra = {k for k, v in metadata.items() if v not in (None, {}, [])} - {"name", "namespace", "labels", "annotations"}
     if extra:
         raise Refused(
@@ -210,34 +214,20 @@ def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
 
 def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
     spec, metadata = without_nulls(resource.get("spec")), without_nulls(resource["metadata"])
-    _check_spec(name, spec)
+    marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
+    if problem := next(_problems(spec, marks), None):
+        raise Refused(f"job {name!r}: {problem}")
     if namespace and metadata.get("namespace", namespace) != namespace:
         raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
-    marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
-    for field, value in marks.items():
-        if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
-            raise Refused(f"job {name!r}: metadata.{field} must be a mapping of strings to strings")
     return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)
 
 
-def _check_spec(name: str, spec: object) -> None:
-    path, value = "spec", spec
-    for field in ("jobTemplate", "spec", "template", "spec"):
-        if not isinstance(value, Mapping):
-            break
-        path, value = f"{path}.{field}", value.get(field)
-    if not isinstance(value, Mapping):
-        raise Refused(f"job {name!r}: {path} is missing, or is not an object")
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("schedule"), str):
-        raise Refused(f"job {name!r}: spec.schedule is missing, or is not a string")
-    if not isinstance(value.get("containers"), list) or not value["containers"]:
-        raise Refused(f"job {name!r}: {path}.containers is missing, or empty")
-    for field in ("initContainers", "containers"):
-        given = value.get(field, [])
-        for index, container in enumerate(given if isinstance(given, list) else [given]):
-            env = container.get("env", []) if isinstance(container, Mapping) else None
-            if not isinstance(env, list) or not all(isinstance(entry, Mapping) for entry in env):
-                raise Refused(f"job {name!r}: {path}.{field}[{index}] is not an object whose env is a list of objects")
+def _problems(spec: Any, marks: Mapping[str, Any]) -> Iterator[str]:
+    for field, texts in marks.items():
+        yield from misshapen(texts, {}, f"metadata.{field}")
+        for key, text in texts.items() if isinstance(texts, Mapping) else ():
+            yield from misshapen(text, "", f"metadata.{field}.{key}")
+    yield from misshapen(spec, SPEC, "spec")
 
 
 def _without_titles(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The chart through the real `helm template`, read back with Kubernetes' own reader."""
 
+import copy
 import json
 import os
 import re
@@ -92,6 +93,19 @@ def hand_made(*keys: str, **job: Any) -> Object:
 def spec(**pod: Any) -> Object:
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "worker", "image": "i:1"}], **pod}}
     return {"schedule": "0 5 * * *", "jobTemplate": {"spec": {"template": template}}}
+
+
+def without_ours(cronjob_spec: Object) -> Object:
+    """A copy without what staging may change: CRON_JOB_NAME and our labels, with what they alone stand in."""
+    found = copy.deepcopy(cronjob_spec)
+    for place in (found["jobTemplate"], found["jobTemplate"]["spec"]["template"]):
+        metadata = place.get("metadata", {})
+        labels = {k: v for k, v in metadata.pop("labels", {}).items() if not k.startswith("staging-cronjobs/")}
+        place["metadata"] = metadata | ({"labels": labels} if labels else {})
+    spec = found["jobTemplate"]["spec"]["template"]["spec"]
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        container["env"] = [entry for entry in container.get("env", []) if entry["name"] != "CRON_JOB_NAME"]
+    return found
 
 
 def _run(command: list[Any], text: str) -> str:

@@ -1,15 +1,13 @@
 """Nothing changes between the dataset's objects and what Kubernetes reads: values are written, rendered, read back."""
 
-import copy
-from collections.abc import Callable
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec
+from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec, without_ours
 from repositories import make_repository
 from staging_cronjobs import catalogue, values
 from staging_cronjobs.carry import unwritable
@@ -169,25 +167,38 @@ def test_the_characters_that_python_refuses_are_those_that_helm_loses(
     assert lost == {char for char in CHARACTERS if list(unwritable(char))}
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        lambda text: {"annotations": {"why": text}},
-        lambda text: {"labels": {"why": text}},
-        lambda text: {"spec": spec(containers=[{"name": "worker", "command": ["a", text]}])},
-        lambda text: {"spec": spec(nodeSelector={f"key{text}": "x"})},
-    ],
-    ids=["annotation", "label", "argument", "map key"],
-)
-def test_a_character_that_yaml_cannot_hold_fails_instead_of_emptying_a_spec(
-    helm: Path, place: Callable[[str], dict[str, Any]]
-) -> None:
+def test_a_character_that_yaml_cannot_hold_fails_instead_of_emptying_a_spec(helm: Path) -> None:
     for char in "\x7f\x85\x9f\ufffe":
+        odd, shown = f"a{char}b", json.dumps(f"a{char}b").replace("\\u007f", "\\x7f")
+        values = hand_made("archive", "update", annotations={"why": odd}, labels={odd: "x"})
+        values["jobs"]["update"]["spec"] = spec(containers=[{"name": "worker", "command": ["a\n", odd]}])
+        values["record"]["stores"] = ["s3://a", odd]
         with pytest.raises(RenderError) as caught:
-            render_chart(helm, hand_made(**place(f"a{char}b")))
-        assert (
-            "jobs.update cannot be written as YAML: it holds a character that YAML cannot carry" in caught.value.stderr
-        )
+            render_chart(helm, values)
+        lines = [line for line in caught.value.stderr.splitlines() if line.startswith("- ")]
+        what = "holds a character that YAML cannot carry, such as U+007F or U+0085: remove it"
+        assert lines == [
+            *(
+                f"- jobs.{key}.{line}"
+                for key in ("archive", "update")
+                for line in (
+                    f"annotations.why {what}",
+                    f"labels has the key {shown}, which YAML cannot carry: rename it",
+                    f"spec.jobTemplate.spec.template.spec.containers[0].command[1] {what}",
+                )
+                if (key, line[0]) != ("archive", "s")
+            ),
+            f"- record.stores[1] {what}",
+        ]
+
+
+def test_python_and_the_chart_refuse_a_key_that_yaml_takes_for_a_merge(helm: Path) -> None:
+    values = hand_made(spec=spec(nodeSelector={"<<": "x"}))
+    place, rest = "jobs.update.spec.jobTemplate.spec.template.spec.nodeSelector", "which YAML cannot carry: rename it"
+    assert list(unwritable(values)) == [f"{place} has the key '<<', {rest}"]
+    with pytest.raises(RenderError) as caught:
+        render_chart(helm, values)
+    assert f'- {place} has the key "<<", {rest}\n' in caught.value.stderr
 
 
 def test_numbers_keep_their_kind_and_value(helm: Path, reader: Reader) -> None:
@@ -249,16 +260,3 @@ def test_the_example_jobs_differ_from_production_only_where_they_must(
             assert without_ours(cronjob["spec"]) == without_ours({"suspend": False} | job.spec)
             assert cronjob["metadata"]["labels"].items() >= job.labels.items()
             assert cronjob["metadata"]["annotations"].items() >= job.annotations.items()
-
-
-def without_ours(cronjob_spec: Object) -> Object:
-    """A copy without what staging may change: CRON_JOB_NAME and our labels, with what they alone stand in."""
-    found = copy.deepcopy(cronjob_spec)
-    for place in (found["jobTemplate"], found["jobTemplate"]["spec"]["template"]):
-        metadata = place.get("metadata", {})
-        labels = {k: v for k, v in metadata.pop("labels", {}).items() if not k.startswith("staging-cronjobs/")}
-        place["metadata"] = metadata | ({"labels": labels} if labels else {})
-    spec = found["jobTemplate"]["spec"]["template"]["spec"]
-    for container in [*spec["containers"], *spec.get("initContainers", [])]:
-        container["env"] = [entry for entry in container.get("env", []) if entry["name"] != "CRON_JOB_NAME"]
-    return found

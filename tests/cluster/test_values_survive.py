@@ -38,6 +38,7 @@ def entry() -> dict[str, Any]:
         "initContainers": [
             {"name": "named", "image": "i", "env": [{"name": "FIRST", "value": ""}, name, *texts[:9]]},
             {"name": "unnamed", "image": "i", "args": list(ODD_TEXTS)},
+            {"name": "sidecar", "image": "i", "restartPolicy": "Always", "ports": [{"containerPort": 1}]},
         ],
         "containers": [
             {
@@ -60,8 +61,14 @@ def entry() -> dict[str, Any]:
             {"name": "secret", "secret": {"secretName": "s", "defaultMode": 0, "optional": False, "items": []}},
         ],
     }
-    marks = {f"swell.example/{index}": text for index, text in enumerate(ODD_TEXTS)}
-    labels = {"team": "", "swell.example/on": "on", "swell.example/zero": "0", "app.kubernetes.io/name": "swell"}
+    marks = {f"swell.example/{index}": text for index, text in enumerate((*ODD_TEXTS, "long words " * 5000))}
+    labels = {
+        "team": "",
+        "app.kubernetes.io/component": "",
+        "swell.example/on": "on",
+        "swell.example/zero": "0",
+        "app.kubernetes.io/name": "swell",
+    }
     update = {
         "schedule": "0 0 29 2 *",
         "timeZone": "Pacific/Kiritimati",

@@ -1,0 +1,236 @@
+"""What the chart refuses: every problem of a values file in one complaint, in the words that Python has for it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from chart.rendering import CHART, Object, RenderError, hand_made, render_chart, spec
+from staging_cronjobs import checks, shape
+from staging_cronjobs.catalogue import Dataset
+from staging_cronjobs.errors import StagingError
+from staging_cronjobs.settings import Settings
+from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.values import Record, build
+
+CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": spec()}
+POD = "jobTemplate.spec.template.spec"
+UNUSABLE = "is not usable: it must be lower-case letters and digits with single dashes inside"
+TOO_LONG = "characters: 50 at most (Sentry cuts a longer monitor slug); shorten it"
+
+
+def problems(helm: Path, values: Object) -> list[str]:
+    """The lines of the chart's own complaint, which is all that helm says."""
+    with pytest.raises(RenderError) as caught:
+        render_chart(helm, values)
+    before, _, lines = caught.value.stderr.partition("This release cannot be rendered:\n")
+    assert re.fullmatch(r"Error: execution error at \(staging-cronjobs/templates/cronjobs.yaml:\d+:\d+\): \n\n", before)
+    lines, _, after = lines.partition("\n\n")
+    assert after.strip() == "Use --debug flag to render out invalid YAML"
+    return [line.removeprefix("- ") for line in lines.splitlines()]
+
+
+def named(**names: str) -> Object:
+    found = hand_made(*names)
+    for key, name in names.items():
+        found["jobs"][key]["name"] = name
+    return found
+
+
+def at(path: str, value: object) -> Object:
+    """A spec with another value at a dotted path."""
+    found: Any = spec()
+    place = found
+    *folders, last = path.split(".")
+    for folder in folders:
+        place = place[int(folder)] if isinstance(place, list) else place.setdefault(folder, {})
+    place[last] = value
+    return found
+
+
+# path -> what stands there, and what is said of it
+MISSHAPEN: dict[str, tuple[object, str]] = {
+    "suspend": ("no", "suspend is a string: it must be true or false"),
+    "jobTemplate.metadata": ("x", "jobTemplate.metadata is a string: it must be an object"),
+    "jobTemplate.metadata.labels": (["a"], "jobTemplate.metadata.labels is a list: it must be an object"),
+    "jobTemplate.spec.completionMode": (1, "jobTemplate.spec.completionMode is a number: it must be a string"),
+    "jobTemplate.spec.completions": ("x", "jobTemplate.spec.completions is a string: it must be a number"),
+    "jobTemplate.spec.template.metadata": ([], "jobTemplate.spec.template.metadata is a list: it must be an object"),
+    POD: ("x", f"{POD} is a string: it must be an object"),
+    f"{POD}.containers": ([], f"{POD}.containers is an empty list: it must have an item"),
+    f"{POD}.containers.0.env": ({"A": "b"}, f"{POD}.containers[0].env is an object: it must be a list"),
+    f"{POD}.initContainers": ("x", f"{POD}.initContainers is a string: it must be a list"),
+}
+MORE_MISSHAPEN: dict[str, tuple[object, str]] = {
+    "jobTemplate.spec.completions": (True, "jobTemplate.spec.completions is true or false: it must be a number"),
+    POD: (None, f"{POD} is missing: it must be an object"),
+    f"{POD}.containers": ([{}, 3, None], f"{POD}.containers[1] is a number: it must be an object"),
+    f"{POD}.containers.0.env": ([{}, "A"], f"{POD}.containers[0].env[1] is a string: it must be an object"),
+    f"{POD}.initContainers": (
+        [{"env": [{"name": 5}]}],
+        f"{POD}.initContainers[0].env[0].name is a number: it must be ",
+    ),
+}
+
+
+@pytest.mark.parametrize("cases", [MISSHAPEN, MORE_MISSHAPEN], ids=["one", "two"])
+def test_what_stands_in_the_wrong_place_is_told_as_python_tells_it(
+    helm: Path, cases: dict[str, tuple[object, str]]
+) -> None:
+    values = hand_made(*(f"job-{number}" for number in range(len(cases))))
+    expected = []
+    for job, (key, (path, (value, line))) in zip(values["jobs"].values(), enumerate(cases.items()), strict=True):
+        job["spec"] = at(path, value)
+        with pytest.raises(StagingError) as caught:
+            staged({"name": "ridge-snow-update"}, at(path, value))
+        said = str(caught.value).removeprefix("job 'ridge-snow-update': ")
+        assert said.startswith(f"spec.{line}")
+        expected.append(f"jobs.job-{key}.{said}")
+    found = problems(helm, values)
+    assert [line for line in found if line in expected] == expected
+    assert len(found) == len(expected) + (cases is MORE_MISSHAPEN)  # containers[2], which Python would tell next
+
+
+def staged(metadata: Object, given: Object) -> None:
+    """What Python makes of a job."""
+    record = Record.model_validate(hand_made()["record"])
+    build(Dataset(dataset_id="ridge-snow", cronjobs=[{**CRON_JOB, "metadata": metadata, "spec": given}]), record)
+
+
+def test_python_and_the_chart_look_at_the_same_places() -> None:
+    text = (CHART / "templates" / "_problems.tpl").read_text()
+    (table,) = re.findall(r'define "staging-cronjobs.shape" }}\n(.*?){{- end', text, re.DOTALL)
+    assert YAML(typ="safe", pure=True).load(table) == shape.SPEC
+
+
+def test_every_problem_is_told_at_once(helm: Path) -> None:
+    values = named(
+        archive="Not_A_Name",
+        backfill="123-456",
+        clean="staging-a-v1-clean",
+        copy="staging-a-v1-clean",
+        update="a" * 51,
+        validate="b" * 50,
+    )
+    values["jobs"]["validate"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 10_001}
+    values["jobs"]["clean"]["spec"] = at(f"{POD}.containers", [])
+    values["jobs"]["copy"]["annotations"] = {"since": "an hour\n", "why": "a\x7fb"}
+    values["record"] |= {"dataset_id": "", "version": "0.2-rc"}
+    assert problems(helm, values) == [
+        f'record.dataset_id "" {UNUSABLE}, 63 characters at most',
+        'record.version "0.2-rc" is not usable: it must be numbers joined by dots, such as 0.3.0',
+        f'jobs.archive.name "Not_A_Name" {UNUSABLE}',
+        'jobs.backfill.name "123-456" is not usable: it must have a letter (Sentry refuses an all-digit slug)',
+        f"jobs.clean.spec.{POD}.containers is an empty list: it must have an item",
+        "jobs.copy.name staging-a-v1-clean is also that of jobs.clean: rename one",
+        f"jobs.update.name {'a' * 51} has 51 {TOO_LONG}",
+        f"jobs.validate.name {'b' * 50} has 50 characters: 48 at most with 10001 Indexed workers "
+        "(a pod's host name has 63); shorten it",
+        "jobs.copy.annotations.why holds a character that YAML cannot carry, such as U+007F or U+0085: remove it",
+    ]
+
+
+def test_the_chart_alone_says_what_is_missing(helm: Path) -> None:
+    assert problems(helm, {}) == [
+        f'record.dataset_id "" {UNUSABLE}, 63 characters at most',
+        'record.version "" is not usable: it must be numbers joined by dots, such as 0.3.0',
+        "jobs is empty: a staged version has at least one job; add it",
+    ]
+
+
+@pytest.mark.parametrize("field", ["dataset_id", "version"])
+def test_a_record_holds_the_identities_that_python_takes(helm: Path, field: str) -> None:
+    for text, usable in {
+        "dataset_id": {"a": True, "0": True, "a" * 63: True, "a" * 64: False, "a--b": False, "A": False, "a\n": False},
+        "version": {"0": True, "1.10": True, "2024.05.01": True, "1.": False, "v1": False, ".1": False, "1\n": False},
+    }[field].items():
+        values = hand_made()
+        values["record"][field] = text
+        identity = {"dataset_id": "ridge-snow", "version": "0.2.0", field: text}
+        if usable:
+            assert render_chart(helm, values) and StagedVersion(**identity)
+            continue
+        with pytest.raises(StagingError) as caught:
+            StagedVersion(**identity)
+        (said,) = problems(helm, values)
+        assert said.partition(" is not usable: ")[2] == str(caught.value).partition(" is not usable: ")[2] != ""
+
+
+def test_only_names_that_kubernetes_and_sentry_both_keep_are_accepted(helm: Path) -> None:
+    names = dict(enumerate(["", "-a", "a-", "a--b", "a.b", "A", "a_b", "ä", "a b", "a\n", "staging-\u0663"]))
+    found = problems(helm, named(**{f"job-{number:02}": name for number, name in names.items()}))
+    assert len(found) == len(names)
+    assert all(f"jobs.job-{number:02}.name " in line and line.endswith(UNUSABLE) for number, line in enumerate(found))
+
+
+# Indexed workers -> how long a name may be; None: not Indexed
+LIMITS = {None: 50, 1: 50, 10: 50, 11: 50, 100: 50, 101: 50, 1000: 50, 1001: 49, 10_000: 49, 10_001: 48, 1_000_000: 47}
+
+
+def of_length(extra: int) -> Object:
+    """A job for each number of workers, with a name as long as it may be and some characters more."""
+    values = hand_made(*(f"{workers or 'any'}" for workers in LIMITS))
+    for (workers, limit), job in zip(LIMITS.items(), values["jobs"].values(), strict=True):
+        job["name"] = f"{'n' * (limit + extra - 8)}{workers or 0:08}"
+        mode = {"completionMode": "Indexed"} if workers else {"completionMode": "NonIndexed"}
+        job["spec"]["jobTemplate"]["spec"] |= {**mode, "completions": workers or 1_000_000}
+    return values
+
+
+def test_names_at_their_limits_are_rendered(helm: Path) -> None:
+    values = of_length(0)
+    values["jobs"]["shortest"] = hand_made()["jobs"]["update"] | {"name": "a"}
+    on_a_dash = [StagedVersion(f"{'a' * length}-{'b' * 40}", "0.3.0").job_name("update") for length in (17, 18, 19)]
+    assert [len(name) for name in on_a_dash] == [48, 47, 48]  # the second cut lands on the dash, which goes
+    for number, name in enumerate(on_a_dash):
+        values["jobs"][f"cut-{number}"] = hand_made()["jobs"]["update"] | {"name": name}
+    rendered = render_chart(helm, values, release="r" * 53)
+    assert {job["name"] for job in values["jobs"].values()} == set(re.findall(r"^  name: (\S+)$", rendered, re.M))
+
+
+def test_one_character_more_is_refused(helm: Path) -> None:
+    expected = []
+    for workers, limit in LIMITS.items():
+        name = f"{'n' * (limit - 7)}{workers or 0:08}"
+        why = (
+            f"with {workers} Indexed workers (a pod's host name has 63)"
+            if limit < 50
+            else "(Sentry cuts a longer monitor slug)"
+        )
+        expected.append(
+            f"jobs.{workers or 'any'}.name {name} has {limit + 1} characters: {limit} at most {why}; shorten it"
+        )
+    assert sorted(problems(helm, of_length(1))) == sorted(expected)
+
+
+def test_a_release_of_54_characters_is_refused_by_helm_itself(helm: Path) -> None:
+    with pytest.raises(RenderError, match="the length must not be longer than 53"):
+        render_chart(helm, hand_made(), release="r" * 54)
+    with pytest.raises(StagingError, match=r"has 54 characters: 53 at most \(Helm\); shorten the version by 1"):
+        assert StagedVersion("ridge-snow", "1" * 36).release
+
+
+def test_python_says_of_a_name_what_the_chart_says(helm: Path) -> None:
+    twin = "staging-ridge-v1-0-update"
+    values = named(clean=twin, copy=twin, long="a" * 51, many="b" * 50, upper="Update")
+    values["jobs"]["many"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 1001}
+    ridge, wave = StagedVersion("ridge", "1.0"), StagedVersion("a", "0.1.0")
+    said = [shadowed(ridge)]
+    for staged, key, workers in ((wave, "k" * 34, 1), (wave, "k" * 33, 1001), (ridge, "Update", 1)):
+        with pytest.raises(StagingError) as caught:
+            staged.job_name(key, workers)
+        said.append(str(caught.value))
+    same = re.compile(r"has \d+ characters: .*; shorten|is not usable: .* inside|name \S+ is also that of")
+    assert same.findall("\n".join(problems(helm, values))) == same.findall("\n".join(said))
+    assert len(same.findall("\n".join(said))) == 4
+
+
+def shadowed(staged: StagedVersion) -> str:
+    """What `staging check` says when production has a job of the name that a staged one would get."""
+    own, other = (
+        Dataset(dataset_id=id, version=staged.version, cronjobs=[{**CRON_JOB, "metadata": {"name": name}}])
+        for id, name in ((staged.dataset_id, f"{staged.dataset_id}-update"), ("other", staged.job_name("update")))
+    )
+    return checks.prove([own, other], Settings())[0].problem

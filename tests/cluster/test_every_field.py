@@ -1,0 +1,108 @@
+"""Every field that a CronJob's spec can have, by the API server's own schema, is rendered and read back unchanged.
+
+Specs are made by Hypothesis, each with a share of the fields: one with the smallest values (zeros, false, empty
+texts), one with others.
+"""
+
+import json
+import re
+from pathlib import Path as File
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from chart.rendering import Object, Reader, hand_made, render_chart, without_ours
+from controlplane.cluster import Cluster
+from controlplane.fixtures import tool
+from cronjob_specs import Path, Specs
+from live import Namespace, Verdict
+from staging_cronjobs import values
+from staging_cronjobs.catalogue import Dataset
+from staging_cronjobs.values import Record
+
+SPECS = 32
+# Fields that are rendered, but that the API server does not take from these specs.
+REFUSED = {
+    r"\.ephemeralContainers\.": "only for pods that run",
+    r"^jobTemplate\.spec\.(selector|manualSelector)": "a CronJob's Jobs get selectors of their own",
+    r"readinessProbe\.terminationGracePeriodSeconds$": "only for probes that end a container",
+    r"volumeClaimTemplate\.metadata\.(?!labels|annotations)": "a claim gets its own",
+    r"template\.spec\.resources\.claims": "only for containers",
+    r"template\.spec\.os\.name$": "decides which of the others are allowed",
+}
+
+
+def refused(leaf: Path) -> bool:
+    return any(re.search(pattern, ".".join(leaf)) for pattern in REFUSED)
+
+
+def drawn(specs: Specs, leaves: list[Path], count: int) -> list[Object]:
+    """Specs that have all these fields among them."""
+    return [spec for number in range(count) for spec in two_of(specs.having(leaves[number::count]))]
+
+
+def two_of(strategy: st.SearchStrategy[Object]) -> list[Object]:
+    """The smallest value of a strategy, and another one; the same with each run."""
+    found: list[Object] = []
+
+    @settings(
+        max_examples=2, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
+    @given(strategy)
+    def collect(value: Object) -> None:
+        found.append(value)
+
+    collect()
+    return found
+
+
+def in_production(specs: list[Object]) -> list[Object]:
+    return [
+        {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": f"ridge-snow-a{n}"}, "spec": spec}
+        for n, spec in enumerate(specs)
+    ]
+
+
+def rendered(sources: list[Object], helms: list[File], reader: Reader) -> list[Object]:
+    """What the chart makes of them, in the same order: the same with each Helm."""
+    record = Record.model_validate(hand_made()["record"])
+    built = values.build(Dataset(dataset_id="ridge-snow", cronjobs=sources), record)
+    given = values.dump(built)
+    texts = {render_chart(helm, given) for helm in helms}
+    (found,) = {json.dumps(reader.objects(text), sort_keys=True) for text in texts}
+    return sorted(json.loads(found), key=lambda one: int(one["metadata"]["name"].rpartition("-a")[2]))
+
+
+def test_every_field_survives(
+    cluster: Cluster, live: Namespace, helm_oldest: File, helm_3: File, helm_4: File, request: pytest.FixtureRequest
+) -> None:
+    document = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
+    specs = Specs(document["components"]["schemas"])
+    taken = [leaf for leaf in specs.leaves if not refused(leaf)]
+    others = [leaf for leaf in specs.leaves if refused(leaf)]
+    accepted = drawn(specs, taken, SPECS)
+    made = accepted + drawn(specs, others, SPECS // 4)
+    assert {leaf for spec in made for leaf in specs.present(spec)} >= set(specs.leaves)
+
+    sources = in_production(made)
+    found = rendered(sources, [helm_oldest, helm_3, helm_4], Reader(tool("kubectl", request.config)))
+    assert len(found) == len(sources)
+    for source, one in zip(sources, found, strict=True):
+        assert without_ours(one["spec"]) == without_ours({"suspend": False} | source["spec"])
+
+    asked = [(ask(live, source), ask(live, one)) for source, one in zip(sources[: len(accepted)], found, strict=False)]
+    assert not [verdict.message for pair in asked for verdict in pair if not verdict.accepted]
+    for before, after in asked:
+        assert without_ours(after.body["spec"]) == without_ours(before.body["spec"])
+    # The API server itself drops zeros that mean nothing, and fields whose feature is switched off: an eighth.
+    kept = {leaf for _, after in asked for leaf in specs.present(after.body["spec"])}
+    assert len(kept & {*taken}) > 0.85 * len(taken)
+
+
+def ask(live: Namespace, cron_job: Object) -> Verdict:
+    """What the API server would hold, asked strictly."""
+    body = {**cron_job, "metadata": {**cron_job["metadata"], "namespace": live.name}}
+    url = "cronjobs?dryRun=All&fieldValidation=Strict"
+    answer = live.client.post(version="batch/v1", namespace=live.name, url=url, json=body)
+    return Verdict(answer.status_code, answer.json())

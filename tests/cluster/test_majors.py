@@ -1,0 +1,47 @@
+"""A team whose runners have different Helms: what one has installed another upgrades, and back."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane import binaries
+from live import LABEL, Namespace, Staging
+from repositories import Repository, stage_branch
+
+DATASET, VERSION = "glacier-ice-forecast-5-day", "0.3.0"
+RELEASE = f"staging-{DATASET}-v0-3-0"
+
+
+def written(live: Namespace) -> dict[str, Any]:
+    """All that was asked of the API server for the release's CronJobs, by name."""
+    return {
+        found["metadata"]["name"]: (found["metadata"]["labels"], found["metadata"]["annotations"], found["spec"])
+        for found in live.all("cronjobs", f"{LABEL}release={RELEASE}")
+    }
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+@pytest.mark.parametrize("helms", [("helm3", "helm4", "helm3"), ("helm4", "helm3-oldest", "helm4")], ids=" ".join)
+def test_a_release_of_one_major_is_upgraded_by_the_other_and_back(
+    staging: Staging, tools_path: Callable[[Path], str], live: Namespace, repository: Repository, helms: tuple[str, ...]
+) -> None:
+    repository.stage(DATASET, VERSION)
+    first, other, last = (Staging({**staging.environment, "PATH": tools_path(binaries.path(helm))}) for helm in helms)
+
+    def deploy(staging: Staging, tag: str, *args: str) -> dict[str, Any]:
+        target = ("--branch", stage_branch(DATASET, VERSION), "--docker-image", f"example.registry/weather:{tag}")
+        staging.run(repository.path, "deploy", *target, *args)
+        return written(live)
+
+    installed = deploy(first, "1")
+    assert len(installed) == 3
+    upgraded = deploy(other, "2", "--skip-job", "validate")
+    assert upgraded.keys() == installed.keys() - {f"{RELEASE}-validate"}
+    assert "weather:2" in str(upgraded) and "weather:1" not in str(upgraded)
+    assert deploy(last, "1") == installed
+    assert [row["revision"] for row in json.loads(last.helm("list", "--output=json"))] == ["3"]
+    last.run(repository.path, "cleanup", "--branch", stage_branch(DATASET, VERSION), "--yes")
+    assert live.leftovers() == []
