@@ -1,0 +1,93 @@
+"""Fixtures for tests that run the workflows of `staging init`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_helm_charts.clusters import Cluster as ConnectedCluster
+
+from controlplane.cluster import Cluster
+from controlplane.fixtures import fresh_namespace
+from live import Namespace, Staging
+from repositories import Repository, make_repository
+from sentry_server import SentryServer
+from staged import Sentry, install
+from staging_cronjobs.staged_version import StagedVersion
+from workflows.acting import Hub, adopt, make_programs
+
+SENTRY_TOKEN = "SENTRY_AUTH_TOKEN"
+
+
+@dataclass(frozen=True)
+class World:
+    """A repository that stages by workflow, the namespace that its settings name, and its Sentry."""
+
+    hub: Hub
+    live: Namespace
+    sentry: Sentry
+
+    @property
+    def repository(self) -> Repository:
+        return self.hub.repository
+
+    def left(self) -> list[str]:
+        """What there is of staged versions, as kind/name."""
+        return self.live.leftovers() + [f"monitor/{slug}" for slug in self.sentry.slugs()]
+
+
+@pytest.fixture(scope="session")
+def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A uv.lock that fits every adopted repository."""
+    repository = make_repository(tmp_path_factory.mktemp("lock"))
+    adopt(repository)
+    return repository.path / "uv.lock"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_programs(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture(scope="module")
+def make_world(
+    kube_cluster: ConnectedCluster,
+    cluster: Cluster,
+    lock: Path,
+    programs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], World]]:
+    """Makes worlds, each with a namespace of its own."""
+    client = kube_cluster.kube_client
+    assert client is not None
+    environment = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
+    with ExitStack() as stack:
+
+        def make() -> World:
+            folder = tmp_path_factory.mktemp("world")
+            live = Namespace(client, cluster, stack.enter_context(fresh_namespace(client)))
+            server = stack.enter_context(SentryServer())
+            project = server.add_project("weather")
+            sentry = Sentry(server, project, server.add_token([project]))
+            repository = make_repository(folder)
+            settings = {name.lower(): value for name, value in sentry.settings.items()}
+            adopt(repository, lock, namespace=live.name, timeout="60s", **settings)
+            hub = Hub(folder / "hub", repository, programs, environment)
+            stack.callback(hub.stop)
+            return World(hub, live, sentry)
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def install_by_hand(
+    cluster: Cluster, helm_4: Path, tools_path: Callable[[Path], str]
+) -> Callable[[World, StagedVersion], None]:
+    """Makes what a deploy leaves behind, without a workflow."""
+
+    def install_by_hand(world: World, staged: StagedVersion) -> None:
+        environment = {"PATH": tools_path(helm_4), "STAGING_NAMESPACE": world.live.name}
+        install(Staging({**cluster.environment(), **environment}), world.repository, staged)
+
+    return install_by_hand
