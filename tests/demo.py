@@ -92,6 +92,7 @@ def create_production(repository: Repository) -> None:
     cronjobs = next(d for d in json.loads(listed) if d["dataset_id"] == DATASET)["cronjobs"]
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": cronjobs})
     run(repository.path, ["kubectl", "create", "-f", "-"], manifest)
+    run(repository.path, ["kubectl", "create", "secret", "generic", "sentry"])  # the jobs name it
 
 
 def production() -> list[tuple[str, int, str]]:

@@ -5,6 +5,8 @@ Each part is a comment in a Markdown file and the fenced block or table under it
     <!-- output: staging list --help -->    what a command prints that needs neither project nor cluster
     <!-- session: list -->                  a step of the session below, which runs on a real control plane
     <!-- table: settings -->                or `exit codes`, `modules`: read from the code
+
+It also writes the chart's README, with helm-docs, and the table of docs/compatibility.md.
 """
 
 import argparse
@@ -30,12 +32,14 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from controlplane import cluster
+import compatibility
+from controlplane import binaries, cluster
 from repositories import Repository, make_repository
 from staging_cronjobs import cli, errors, settings
 
 ROOT = Path(__file__).parents[1]
-FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md")), *sorted(ROOT.glob("docs/*.md"))]
+CHART_README = ROOT / "charts" / "staging-cronjobs" / "README.md"
+FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md")), *sorted(ROOT.glob("docs/*.md")), CHART_README]
 PACKAGE = ROOT / "renderer" / "staging_cronjobs"
 CHART = ROOT / "charts" / "staging-cronjobs"
 TERMINAL = ROOT / "docs" / "terminal.svg"
@@ -73,15 +77,22 @@ def main() -> int:
         for file in FILES:
             file.write_text(generated(file, shown))
         TERMINAL.write_text(picture(shown))
+        CHART_README.write_text(chart_readme())
+        compatibility.PAGE.write_text(compatibility.written())
     found = [difference for file in FILES for difference in differences(file, shown)]
-    found += picture_differences(shown)
+    found += picture_differences(shown) + difference(CHART_README, chart_readme())
+    found += difference(compatibility.PAGE, compatibility.written())
     sys.stdout.writelines(found)
     return 1 if found else 0
 
 
 def differences(file: Path, shown: Mapping[str, str] | None) -> list[str]:
     """A diff from what a file has to what it should have; without a session's steps, of the other parts alone."""
-    new = generated(file, shown)
+    return difference(file, generated(file, shown))
+
+
+def difference(file: Path, new: str) -> list[str]:
+    """A diff from what a file has to what it should have."""
     name = str(file.relative_to(ROOT))
     return list(
         difflib.unified_diff(file.read_text().splitlines(True), new.splitlines(True), name, f"{name} (make docs)")
@@ -136,6 +147,13 @@ def output(line: str) -> str:
     with redirect_stdout(printed):
         apps()[program].main(args=args, prog_name=program, standalone_mode=False, terminal_width=WIDTH)
     return printed.getvalue()
+
+
+def chart_readme() -> str:
+    """The chart's README, as helm-docs makes it of its template, values.yaml and the schema."""
+    options = ("--dry-run", "--sort-values-order=file", "--log-level=warning", f"--chart-search-root={CHART}")
+    done = subprocess.run([binaries.path("helm-docs"), *options], capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def settings_table(old: str) -> str:
@@ -253,6 +271,7 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
         commit = repository.stage(DATASET, version)
         return f"stage/{DATASET}/v{version}", f"example.registry/weather:{commit[:12]}"
 
+    shell.show("kubectl create secret generic sentry")  # jobs name it: without it a deploy warns
     yield "check", shell.show("staging check")
 
     branch, image = stage("0.2.0")

@@ -18,13 +18,13 @@ LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FILES = pytest.mark.parametrize("file", docs.FILES, ids=lambda file: file.name)
 
 
-def blocks(language: str, word: str = "") -> list[Any]:
-    """The fenced blocks of a language that hold a word, as a test's parameters."""
+def blocks(language: str, word: str = "", without: str = "\0") -> list[Any]:
+    """The fenced blocks of a language that hold a word, and lack another, as a test's parameters."""
     return [
         pytest.param(text, id=f"{file.name}, block {number}")
         for file in docs.FILES
         for number, (found, text) in enumerate(BLOCK.findall(file.read_text()), 1)
-        if found == language and word in text
+        if found == language and word in text and without not in text
     ]
 
 
@@ -93,7 +93,7 @@ def test_settings_that_are_shown_can_be_read(text: str, tmp_path: Path) -> None:
     assert settings.load(tmp_path, {}).datasets
 
 
-@pytest.mark.parametrize("text", blocks("json"))
+@pytest.mark.parametrize("text", blocks("json", "cronjobs"))
 def test_the_catalogue_that_is_shown_is_one(text: str) -> None:
     datasets = catalogue.parse("the example", json.loads(text))
     assert [d for d in datasets if d.version and d.stores and d.cronjobs]
@@ -107,7 +107,7 @@ def test_the_values_that_are_shown_keep_the_contract(text: str) -> None:
         assert job.name == shown.record.staged_version.job_name(key, values.indexed_workers(job.spec))
 
 
-@pytest.mark.parametrize("text", blocks("python"))
+@pytest.mark.parametrize("text", blocks("python", without="from weather"))  # test_adopting.py runs those
 def test_the_python_that_is_shown_runs(text: str) -> None:
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(text, "example", "exec"), names)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import shell
@@ -20,15 +20,18 @@ class Checkout:
     remote: str
     main: str
     repository: str  # owner/name
+    commit: str = field(default="", compare=False)  # that is checked out; `HEAD` when there is none yet
+    shallow: bool = field(default=False, compare=False)
 
     def head(self) -> str:
-        """The commit that is checked out."""
-        return self._git("rev-parse", "HEAD").stdout.strip()
+        """The commit that is checked out. Raises `Outside` when there is none yet."""
+        if self.commit == "HEAD":
+            raise Outside(f"{self.folder} has no commit yet: commit and push before this")
+        return self.commit
 
     def fetch_main(self) -> None:
         """Make `<remote>/<main>` what the remote has now. Raises `Outside` when that cannot be read."""
-        shallow = self._git("rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-        depth = ("--depth", "1") if shallow else ()
+        depth = ("--depth", "1") if self.shallow else ()
         result = self._git(
             "fetch", "--quiet", "--no-tags", *depth, self.remote, f"+refs/heads/{self.main}:{self._main}", check=False
         )
@@ -130,15 +133,17 @@ class Checkout:
 
 def checkout(settings: Settings) -> Checkout:
     """The work tree that the project lies in. Raises `Outside` when there is none, or no such remote."""
-    top = shell.run("git", "rev-parse", "--show-toplevel", cwd=settings.project, check=False)
-    if top.code:
+    facts = ("--show-toplevel", "--is-shallow-repository", "HEAD")  # printed one after the other
+    found = shell.run("git", "rev-parse", *facts, cwd=settings.project, check=False)
+    if not found.stdout:
         raise Outside(f"{settings.project} is not in a git work tree: run this in a checkout of the repository")
-    folder = Path(top.stdout.strip()).resolve()
+    top, shallow, commit = found.stdout.rstrip("\n").rsplit("\n", 2)
+    folder = Path(top).resolve()
     url = shell.run("git", "remote", "get-url", settings.remote, cwd=folder, check=False)
     if url.code:
         raise Outside(f"{folder} has no git remote {settings.remote!r}: set remote in [tool.staging-cronjobs]")
     repository = settings.repository or owner_and_name(url.stdout.strip())
-    return Checkout(folder, settings.remote, settings.main, repository)
+    return Checkout(folder, settings.remote, settings.main, repository, commit, shallow == "true")
 
 
 def owner_and_name(url: str) -> str:

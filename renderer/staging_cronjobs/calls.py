@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import typer
 
-from .errors import Refused, StagingError, Usage
+from . import actions
+from .errors import Refused, StagingError, Superseded, Usage
 from .options import Output
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             signal.signal(signal.SIGTERM, interrupt)
             command(*args, **kwargs)
         except StagingError as error:
-            say(f"error: {error}")
+            from . import summary
+
+            actions.annotate("notice" if isinstance(error, Superseded) else "error", str(error), "error")
+            actions.summarise(functools.partial(summary.ended, error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             say("interrupted: run the same command again to finish what had begun")
@@ -41,11 +45,13 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(141) from None
         except (typer.Exit, typer.Abort):
             raise
-        except Exception:
+        except Exception as error:
             # A user's own Typer app may show the variables of every frame, and Sentry's token is among them.
             import traceback
 
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
+            if actions.running():
+                actions.annotate("error", f"a bug of this program, see the log: {type(error).__name__}: {error}")
             raise typer.Exit(StagingError.exit_code) from None
 
     return wrapper
@@ -53,7 +59,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 def say(line: str) -> None:
     """A line for the person or log that watches; results go to stdout instead."""
-    print(line, file=sys.stderr, flush=True)
+    print(actions.plain(line), file=sys.stderr, flush=True)
 
 
 def deploy_version(
@@ -66,21 +72,42 @@ def deploy_version(
     output: Output,
 ) -> None:
     """Deploy, and show what was done."""
-    from . import deploy, display
+    from datetime import UTC, datetime
+
+    from . import deploy, display, summary
 
     outcome = deploy.deploy(settings, staged, image, load, paused=paused, skip=skip or (), say=say)
-    for notice in outcome.notices:
-        say(f"notice: {notice}")
+    for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
+        for line in lines:
+            actions.annotate(kind, line)
+    actions.summarise(lambda: summary.deployed(outcome, datetime.now(UTC)))
     display.deployed(outcome, as_json=output is Output.json)
 
 
 def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) -> None:
     """Pause or resume, and show what was done."""
     from . import cluster as clusters
-    from . import deploy, display
+    from . import controls, display
 
     cluster = clusters.connect(settings)
-    display.suspended(cluster, *deploy.set_suspend(cluster, staged, suspend, say), suspend=suspend)
+    release, changed = controls.set_suspend(cluster, staged, suspend, say)
+    shown("Pause" if suspend else "Resume", lambda: display.suspended(cluster, release, changed, suspend=suspend))
+
+
+def run_job(staged: "StagedVersion", settings: "Settings", key: str) -> None:
+    """Start a Job now, and show which."""
+    from . import cluster as clusters
+    from . import controls, display
+
+    cluster = clusters.connect(settings)
+    job = controls.run_job(cluster, staged, key)
+    shown("Run", lambda: display.started(cluster, job))
+
+
+def shown(title: str, show: Callable[[], None]) -> None:
+    """Print what a command did, and add it to the step's summary."""
+    show()
+    actions.summarise_shown(title, show)
 
 
 def cleanup_version(
@@ -91,31 +118,36 @@ def cleanup_version(
     drain: float = 0,
     keep_branch: bool = False,
     keep_monitors: bool = False,
+    branch_deleted: bool = False,
 ) -> None:
     """Show the plan of a cleanup, ask, carry it out, and show what is gone."""
     from . import cleanup, display
     from . import cluster as clusters
 
-    kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors}
+    kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
     plan = cleanup.plan(settings, clusters.connect(settings), staged, token_from(sentry_token), **kept)
     display.plan(plan, say)
     confirm(yes)
     cleanup.run(plan, say, drain=drain)
-    display.cleaned(plan)
+    shown("Cleanup", lambda: display.cleaned(plan))
 
 
 def confirm(yes: bool) -> None:
     """Ask a person. Raises `Refused` when the answer is no, or nobody is there to give one."""
+    if not ask("Delete all of this?", yes):
+        raise Refused("nothing was touched")
+
+
+def ask(question: str, yes: bool) -> bool:
+    """Whether a person agrees, with `yes` unasked. Raises `Refused` when nobody is there to give an answer."""
     if yes:
-        return
+        return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("nobody can be asked here: pass --yes to carry this plan out; nothing was touched")
     try:
-        agreed = typer.confirm("Delete all of this?", err=True)
+        return typer.confirm(question, err=True)
     except typer.Abort:  # how ^C and ^D come out of a question
         raise KeyboardInterrupt from None
-    if not agreed:
-        raise Refused("nothing was touched")
 
 
 def token_from(given: str) -> str:

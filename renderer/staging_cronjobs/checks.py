@@ -1,12 +1,13 @@
 """What must hold before a deploy, and the proof that a whole catalogue can be staged. Nothing here asks the outside."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .catalogue import Dataset
 from .errors import Refused, StagingError
 from .objects import owner
+from .predecessors import Predecessor
 from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
@@ -81,14 +82,16 @@ class Verdict:
     jobs: dict[str, str] = field(default_factory=dict)  # key -> name
     absent: str = ""  # why there is nothing to stage, which is nobody's mistake
     problem: str = ""  # what must be mended before it can be staged
+    kubectl_cronjobs: list[Predecessor] = field(default_factory=list)  # of any version of this dataset
 
 
-def prove(datasets: Iterable[Dataset], settings: Settings) -> list[Verdict]:
+def prove(datasets: Iterable[Dataset], settings: Settings, predecessors: Collection[Predecessor] = ()) -> list[Verdict]:
     """Every dataset at its present and its next version: its names, or why it cannot be staged."""
     datasets = list(datasets)
     verdicts = [_verdict(d, v, settings) for d in datasets for v in _versions(d)]
     makers: dict[str, str] = {name_of(c): f"the production job of {d.dataset_id}" for d in datasets for c in d.cronjobs}
-    return [_without_collision(verdict, makers) for verdict in verdicts]
+    verdicts = [_without_collision(verdict, makers) for verdict in verdicts]
+    return [replace(v, kubectl_cronjobs=[p for p in predecessors if p.dataset_id == v.dataset_id]) for v in verdicts]
 
 
 def next_version(version: str) -> str:

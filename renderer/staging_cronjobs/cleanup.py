@@ -42,11 +42,17 @@ def plan(
     *,
     keep_branch: bool = False,
     keep_monitors: bool = False,
+    branch_deleted: bool = False,
 ) -> Plan:
-    """Find out what there is to clean up. Nothing is touched. Raises `Refused` when there is no such release."""
+    """Find out what there is to clean up. Nothing is touched. Raises `Refused` when there is no such release.
+
+    With `branch_deleted`, for the event of a deletion: `Superseded` when there is none, or when the branch is back.
+    """
     sentry = None if keep_monitors else monitors.connect(settings, token)
     cluster.require_helm()
     release = releases.find(cluster, staged.release)
+    if release is None and branch_deleted:
+        raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
     if release is None:
         raise Refused(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
@@ -58,6 +64,8 @@ def plan(
     _check_own(cluster, release)
     checkout = None if keep_branch else _checkout(settings, release)
     head = checkout.remote_head(record.branch) if checkout else None
+    if branch_deleted and head:
+        raise Superseded(f"branch {record.branch} is there again, at {head[:12]}: nothing was touched")
     found, problem = _monitors(sentry, release)
     return Plan(cluster, release, checkout, head, sentry, tuple(found), problem, keep_branch, keep_monitors)
 
@@ -107,7 +115,7 @@ def remove(cluster: Cluster, release: Release, sentry: monitors.Project | None, 
 def _check_own(cluster: Cluster, release: Release) -> None:
     """Helm deletes by name: a CronJob that somebody put in place of ours would go with the release."""
     names = [job.name for job in release.values.jobs.values()]
-    if foreign := objects.foreign(cluster, names, release.name):
+    if foreign := objects.foreign(cluster, objects.existing(cluster, names), release.name):
         raise Refused(
             f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its: nothing was "
             "touched; rename or delete that CronJob first"

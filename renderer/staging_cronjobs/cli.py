@@ -1,5 +1,7 @@
 """The `staging` command, and what it does for a project. Heavy modules are imported by the command that needs them."""
 
+import gc
+import sys
 from typing import Annotated
 
 import typer
@@ -73,10 +75,11 @@ def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.re
 @calls.reported
 def check(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
     """Prove that the catalogue can be staged, at its present and next versions: names, collisions, reasons."""
-    from . import checks, display
+    from . import checks, display, predecessors
 
     settings = calls.settings_for()
-    verdicts = checks.prove(calls.datasets_from(datasets, settings, "example.registry/image:tag")(""), settings)
+    catalogue = calls.datasets_from(datasets, settings, "example.registry/image:tag")("")
+    verdicts = checks.prove(catalogue, settings, predecessors.look(catalogue, settings, calls.say))
     display.verdicts(verdicts, as_json=output is Output.json)
     if problems := [v for v in verdicts if v.problem]:
         raise Refused(f"{problems[0].dataset_id} v{problems[0].version} cannot be staged: {problems[0].problem}")
@@ -124,12 +127,44 @@ def deploy_command(
     )
 
 
+@app.command(name="init")
+@calls.reported
+def init_command(
+    environment: Annotated[
+        str, typer.Option(help="A GitHub environment that exists. Default: the workflows' own, else staging.")
+    ] = "",
+    datasets: Datasets = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is missing or out of date.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a file that exists is changed.")] = False,
+) -> None:
+    """Write the GitHub workflows and settings into this repository, and say what to set on GitHub."""
+    from . import init
+
+    own, wanted = calls.settings_for(), (environment, datasets or ())
+    project = init.look(own, *wanted)
+    if not check:
+        init.install(project, calls.say, lambda question: calls.ask(question, yes))
+        project = init.look(own, *wanted)
+        print(init.to_set(project))
+    if not (lacking := init.missing(project)):
+        return calls.say("Nothing is missing in this repository, and all of it is up to date.")
+    for line in lacking:
+        print(f"still to do: {line}", file=sys.stdout if check else sys.stderr)
+    if check:
+        raise Refused("this repository is not ready; `staging init` writes the workflows and the settings")
+    return None
+
+
 app.add_typer(operating.app)
 
 
 def main() -> None:
     """The console script."""
-    app()
+    gc.set_threshold(50_000)  # a sixth of a short run was spent on looking for garbage, half of that at its end
+    try:
+        app()
+    finally:
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
 IN_CLUSTER = "in-cluster"
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-NOISE = ("Warning:", "WARNING:", "level=", "Use --debug")
+OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
+NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\d+ ")  # the last: kubectl's own log
 GONE_TIMEOUT = 60.0  # seconds
 
 
@@ -77,12 +78,12 @@ class Cluster:
         where = () if self.context == IN_CLUSTER else ("--context", self.context)
         return self._run("kubectl", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
 
-    def get(self, plural: str, selector: str) -> list[dict[str, Any]]:
+    def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
         """All objects of a kind that a label selector matches."""
         # --raw is several times faster than -o json, which converts every object.
         group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
         path = f"{group}/namespaces/{self.namespace}/{plural}?labelSelector={quote(selector)}"
-        return json.loads(self.kubectl("get", "--raw", path).stdout)["items"]
+        return json.loads(self.kubectl("get", "--raw", path, *flags).stdout)["items"]
 
     def _run(self, program: str, *args: str, stdin: str, check: bool) -> shell.Result:
         result = shell.run(program, *args, stdin=stdin, check=False)
@@ -113,6 +114,8 @@ def connect(settings: Settings) -> Cluster:
 def plain(result: shell.Result) -> str:
     """A tool's complaint on one line, without its warnings and prefixes."""
     lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
-    lines = [line for line in lines if line and not line.startswith(NOISE)]
+    lines = [line for line in lines if line and not NOISE.match(line)]
+    once = {OBJECT.sub("", line): line for line in reversed(lines)}
+    lines = [line for line in lines if once[OBJECT.sub("", line)] is line]
     text = "; ".join(line.removeprefix("Error: ").removeprefix("error: ") for line in lines)
     return text.strip("; ") or f"exit code {result.code}"

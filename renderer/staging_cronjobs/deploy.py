@@ -1,13 +1,14 @@
-"""`staging deploy`, `pause` and `resume`: the order of steps. Nothing is changed before every check has passed."""
+"""`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from . import branches, catalogue, checks, locks, objects, releases, values
+from . import branches, catalogue, changes, checks, locks, objects, references, releases, values
 from . import cluster as clusters
 from .catalogue import Dataset
+from .changes import Changes
 from .cluster import Cluster
-from .errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
+from .errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from .releases import Release
 from .settings import Settings
 from .staged_version import StagedVersion
@@ -25,6 +26,8 @@ class Outcome:
     installed: bool  # False: an existing release was upgraded
     values: Values
     main_version: str | None
+    changes: Changes
+    warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
 
 
@@ -52,16 +55,20 @@ def deploy(
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
+    production = _production(dataset, settings)
+    names = [job.name for job in new.jobs.values()]
+    found = objects.existing(cluster, {*names, *production.values()})
+    theirs = {key: found[name] for key, name in production.items() if name in found}
     if main_version is None:
-        production = [c["metadata"]["name"] for c in dataset.cronjobs]
-        checks.check_new(
-            staged, main, checkout.templates_on_main(staged.dataset_id), list(objects.existing(cluster, production))
-        )
+        there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
+        checks.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     release = releases.find(cluster, staged.release)
     checks.check_identity(release, new.record)
-    names = [job.name for job in new.jobs.values()]
-    checks.check_free(objects.foreign(cluster, names, staged.release), staged.release)
-    releases.dry_run(cluster, staged.release, new, release.job_names if release else ())
+    ours = {name: cronjob for name, cronjob in found.items() if name in names}
+    checks.check_free(objects.foreign(cluster, ours, staged.release), staged.release)
+    wanted = releases.dry_run(cluster, staged.release, new, ours)
+    warnings = references.missing(cluster, new)
+    warnings += references.shared(new, production) if main_version else []
     release = locks.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, new.record.commit)
     live = release is not None and release.live
@@ -69,12 +76,17 @@ def deploy(
         locks.take_over(cluster, release, say)
     elif release and release.status == "uninstalling":
         locks.clear(cluster, release)
-    suspend = paused or (release.values.suspend if release and live else settings.first_deploy == "paused")
+    before = release.values if release and live else None
+    suspend = paused or (before.suspend if before else settings.first_deploy == "paused")
     new = new.model_copy(update={"suspend": suspend})
+    stopped = _stopped(cluster, release, names) if release and live else []
     say(f"{'upgrading' if live else 'installing'} release {staged.release}")
     releases.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
     notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
-    return Outcome(cluster, staged.release, not live, new, main_version, (*_image_notice(new), *notices))
+    warnings += _left(cluster, new, wanted) if live else []
+    changed = changes.since(before, new, stopped, changes.from_production(new, wanted, theirs))
+    notices = [*_image_notice(new), *notices]
+    return Outcome(cluster, staged.release, not live, new, main_version, changed, tuple(warnings), tuple(notices))
 
 
 def render(
@@ -93,28 +105,6 @@ def render(
     checks.check_template(dataset, staged)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
     return new.model_copy(update={"suspend": paused})
-
-
-def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say) -> tuple[Release, bool]:
-    """Pause or resume a release: the chart's `suspend`, all other values as they are. False: it was so already."""
-    cluster.require_helm()
-    release = releases.find(cluster, staged.release)
-    if release is None or not release.live:
-        state = f"is {release.status}" if release else "does not exist"
-        raise Refused(f"release {staged.release} {state} in {cluster}: there is nothing to pause or resume")
-    _check_target(release, staged)
-    if release.pending:
-        release = locks.settle(cluster, release, say) or release
-    if release.pending:
-        raise Outside(
-            f"release {release.name} is {release.status}, left by a helm that was killed: deploy it again, or free it "
-            f"with `helm rollback {release.name} --namespace {cluster.namespace}`"
-        )
-    if release.values.suspend == suspend:
-        return release, False
-    new = release.values.model_copy(update={"suspend": suspend})
-    releases.upgrade(cluster, release.name, new, release.labels, "paused" if suspend else "resumed")
-    return release, True
 
 
 def _render(
@@ -146,14 +136,6 @@ def _render(
 def _check_image(image: str) -> None:
     if not image or image != image.strip() or any(c.isspace() for c in image):
         raise Usage(f"the image is {image!r}: pass --docker-image with the image that the jobs run")
-
-
-def _check_target(release: Release, staged: StagedVersion) -> None:
-    if release.values.record.staged_version != staged:
-        record = release.values.record
-        raise Refused(
-            f"release {release.name} belongs to {record.dataset_id} v{record.version}, not to {staged.branch}"
-        )
 
 
 def _check_head(checkout: branches.Checkout, staged: StagedVersion, commit: str) -> None:
@@ -199,6 +181,28 @@ def _after(
     if head != commit:
         return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
     return []
+
+
+def _production(dataset: Dataset, settings: Settings) -> dict[str, str]:
+    """The names of the dataset's production jobs by key."""
+    prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+    names = [values.name_of(cronjob) for cronjob in dataset.cronjobs]
+    return {values.key_of(name, dataset.dataset_id, prefix): name for name in names}
+
+
+def _stopped(cluster: Cluster, release: Release, names: Collection[str]) -> list[str]:
+    """Jobs that run now and that an upgrade to the CronJobs `names` stops: Helm deletes a dropped one with its Jobs."""
+    ran = release.job_names if release.pending else {job.name for job in release.values.jobs.values()}
+    dropped = ran - {*names}
+    return objects.active_jobs(cluster, release, dropped) if dropped else []
+
+
+def _left(cluster: Cluster, new: Values, wanted: Mapping[str, objects.Object]) -> list[str]:
+    """What somebody else's change left, by the cluster's own word; the deploy is done, whatever it answers."""
+    try:
+        return changes.left(new, wanted, objects.existing(cluster, [job.name for job in new.jobs.values()]))
+    except Outside as error:
+        return [f"whether the jobs are what they should be is unknown: {error}"]
 
 
 def _image_notice(new: Values) -> list[str]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from . import actions
+
 if TYPE_CHECKING:
     from .checks import Verdict
     from .cleanup import Plan
@@ -70,15 +72,17 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
             {"key": k, "name": j["name"], "schedule": j["spec"]["schedule"], "suspend": _suspended(j, paused)}
             for k, j in jobs.items()
         ]
-        facts |= where | {"main_version": outcome.main_version, "notices": outcome.notices, "jobs": names}
+        facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
+        facts |= {"warnings": outcome.warnings, "notices": outcome.notices}
         return print(json.dumps(facts | {"record": record.model_dump()}, indent=2))
     done = "Installed" if outcome.installed else "Upgraded"
     print(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
-    print(f"{record.dataset_id} v{record.version}, beside {_main(outcome.main_version)}, runs {record.image}")
+    main = _main(outcome.main_version)
+    print(actions.plain(f"{record.dataset_id} v{record.version}, beside {main}, runs {record.image}"))
     cells = [(k, j["name"], _schedule(j["spec"]), "yes" if _suspended(j, paused) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
     for store in record.stores:
-        print(f"writes {store}")
+        print(actions.plain(f"writes {store}"))
     target = f"--dataset-id {record.dataset_id} --version {record.version}"
     if paused:
         print("Paused: no job runs on its schedule. Next:")
@@ -99,6 +103,12 @@ def suspended(cluster: "Cluster", release: "Release", changed: bool, *, suspend:
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
         if own:
             print(f"Still suspended by their own code: {', '.join(own)}.")
+
+
+def started(cluster: "Cluster", job: str) -> None:
+    """Which Job a run started, and how to watch it."""
+    print(f"Job {job} is started ({cluster}). Its logs:")
+    print(f"  kubectl logs job/{job} --all-containers --follow --namespace {cluster.namespace}")
 
 
 def plan(found: "Plan", say: Callable[[str], None]) -> None:
@@ -142,11 +152,11 @@ def cleaned(found: "Plan") -> None:
     if record.stores:
         print("These stores were not deleted:")
         for store in record.stores:
-            print(f"  {store}")
+            print(actions.plain(f"  {store}"))
     if commands := [f"aws s3 rm --recursive {shlex.quote(s)}" for s in record.stores if s.startswith("s3://")]:
         print("To delete them as well, unless main has this version by now:")
         for command in commands:
-            print(f"  {command}")
+            print(actions.plain(f"  {command}"))
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:
@@ -175,7 +185,7 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     console = Console(width=width, force_terminal=terminal, markup=False, highlight=False, emoji=False)
     with console.capture() as lines:
         console.print(plain)
-    print("\n".join(line.rstrip() for line in lines.get().splitlines()))
+    print(actions.plain("\n".join(line.rstrip() for line in lines.get().splitlines())))
 
 
 def _schedule(spec: dict[str, Any]) -> str:

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from . import actions, overview, shell
 from . import cluster as clusters
-from . import overview, shell
 from .errors import Refused, Unfinished, Usage
 from .settings import Settings
 from .staged_version import StagedVersion
@@ -31,15 +31,15 @@ def cleanup(targets: Sequence[StagedVersion], flags: Sequence[str], token: str, 
     """Clean up all of them. Raises `Unfinished` that names how many are not done."""
     program = (sys.executable, "-m", "staging_cronjobs.cli", "cleanup", "--yes", *flags)
     commands = [(*program, "--branch", target.branch) for target in targets]
-    # The children ask Sentry themselves: the token goes by environment, never by command line.
-    secret = {"SENTRY_AUTH_TOKEN": token} if token else {}
+    # The children ask Sentry themselves: the token goes by environment, never by command line. Annotations are ours.
+    secret = {"GITHUB_ACTIONS": "", **({"SENTRY_AUTH_TOKEN": token} if token else {})}
     failed = 0
     for target, result in zip(targets, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
         failed += result.code != 0
         last = (result.stderr.strip().splitlines() or [""])[-1].removeprefix("error: ")
         say(f"{target.branch}: {f'exit code {result.code}: {last}' if result.code else 'done'}")
         if result.stdout:
-            print(result.stdout, end="")
+            print(actions.plain(result.stdout), end="")
     if failed:
         raise Unfinished(
             f"{failed} of {len(targets)} staged versions are not cleaned up: see above, and run this again"

@@ -44,15 +44,15 @@ def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     return {c["metadata"]["name"]: c for c in found.get("items", [found])}
 
 
-def foreign(cluster: Cluster, names: Collection[str], release: str) -> dict[str, Object]:
-    """Those of the CronJobs `names` that exist and are not the release's own."""
-    mine = (release, cluster.namespace)
-    return {name: c for name, c in existing(cluster, names).items() if owner(c) != mine}
+def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict[str, Object]:
+    """Those of the CronJobs `found`, by name, that are not the release's own."""
+    return {name: c for name, c in found.items() if owner(c) != (release, cluster.namespace)}
 
 
-def active_jobs(cluster: Cluster, release: Release) -> list[str]:
-    """Jobs of the release that run now."""
-    jobs = _jobs(cluster, release)
+def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
+    """Jobs of the release that run now, or of these of its CronJobs alone."""
+    makers = release.job_names if cronjobs is None else {*cronjobs}
+    jobs = [j for j in _jobs(cluster, release) if _makers(j, "CronJob") & makers]
     return sorted(j["metadata"]["name"] for j in jobs if j.get("status", {}).get("active"))
 
 
@@ -74,7 +74,7 @@ def delete_leftovers(cluster: Cluster, release: Release) -> None:
     mine = {name for name, cronjob in found.items() if owner(cronjob) == (release.name, cluster.namespace)}
     if mine:
         cluster.kubectl(
-            "delete", "cronjobs", *sorted(mine), "--cascade", "foreground", "--ignore-not-found", "--wait=false"
+            "delete", "cronjobs", *sorted(mine), "--cascade=foreground", "--ignore-not-found", "--wait=false"
         )
 
 

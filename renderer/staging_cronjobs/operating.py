@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from . import calls
+from . import actions, calls
 from .options import (
     Branch,
     DatasetId,
@@ -47,6 +47,20 @@ def resume(
     calls.set_suspend(calls.target(branch, dataset_id, version), calls.settings_for(namespace, kube_context), False)
 
 
+@app.command()
+@calls.reported
+def run(
+    key: Annotated[str, typer.Option(help="The job's key, such as update.")],
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Start a job of a staged version now, paused or not."""
+    calls.run_job(calls.target(branch, dataset_id, version), calls.settings_for(namespace, kube_context), key)
+
+
 @app.command(name="list")
 @calls.reported
 def list_command(
@@ -73,6 +87,9 @@ def cleanup_command(
     ] = False,
     drain_limit: Annotated[str, typer.Option(help="How long --drain waits, such as 90m.")] = "1h",
     keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Leave the branch where it is.")] = False,
+    branch_deleted: Annotated[
+        bool, typer.Option("--branch-deleted", help="For the event: exit 6 if it is there again, or nothing is left.")
+    ] = False,
     keep_monitors: KeepMonitors = False,
     sentry_token: SentryToken = "",
     namespace: Namespace = "",
@@ -89,6 +106,7 @@ def cleanup_command(
         targets = many.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
+        flags += ["--branch-deleted"] if branch_deleted else []
         flags += ["--keep-monitors"] if keep_monitors else []
         calls.say(f"Cleanup of {len(targets)} staged versions: {', '.join(t.branch for t in targets)}")
         calls.confirm(yes)
@@ -96,7 +114,7 @@ def cleanup_command(
             targets, [*flags, *calls.flags_for(namespace, kube_context)], calls.token_from(sentry_token), calls.say
         )
     staged = calls.target((branch or [""])[0], dataset_id, version)
-    calls.cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors)
+    calls.cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
 
 
@@ -124,5 +142,6 @@ def sweep_command(
     sentry = None if keep_monitors else monitors.connect(settings, token)
     found = sweep.look(settings, cluster, sentry, grace=seconds(grace, "--grace"))
     display.findings(found, cluster, as_json=output is Output.json)
+    actions.summarise_shown("Sweep", lambda: display.findings(found, cluster, as_json=False))
     if yes:
         sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=calls.say)

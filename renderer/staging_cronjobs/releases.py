@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,21 +100,23 @@ def values_of(cluster: Cluster, name: str) -> Values:
     return values.parse(name, json.loads(cluster.helm("get", "values", name, "-o", "json").stdout))
 
 
-def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str]) -> None:
-    """Ask the API server whether it would take every object, unknown fields included. Nothing is created.
+def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The CronJobs by name, as the API server would have them, its defaults included. Nothing is created.
 
-    `known` are jobs that may exist already. Raises `Refused` with the chart's or the server's reasons.
+    `known` are jobs that exist already; one that a quota leaves no room for beside itself is left out. Raises `Refused`
+    with the chart's or the server's reasons, unknown fields among them.
     """
     # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
     command = ("template", release, str(chart()), "-f", "-", "--kube-version", OLDEST_KUBERNETES)
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
     if manifest.code:
         raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
-    if not _complaints(cluster, manifest.stdout, known):
-        return
+    made, complaints = _asked(cluster, manifest.stdout, known)
+    if not complaints:
+        return made
     # Some complaints name no object, so each is asked for alone.
     objects = {match[1]: text for text in SEPARATOR.split(manifest.stdout) if (match := NAME.search(text))}
-    found = [f"{name}: {line}" for name, text in objects.items() for line in _complaints(cluster, text, known)]
+    found = [f"{name}: {line}" for name, text in objects.items() for line in _asked(cluster, text, known)[1]]
     if any(word in line for line in found for word in REJECTIONS):
         raise Refused(f"the API server refuses jobs of {release}: {'; '.join(found)}; fix the dataset's code")
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {'; '.join(found)}")
@@ -136,7 +139,7 @@ def upgrade(cluster: Cluster, release: str, new: Values, kept: Mapping[str, str]
     if result.code:
         raise Outside(f"{cluster}: helm could not deploy {release} and rolled it back: {plain(result)}")
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
-    if {record["metadata"]["labels"]["status"] for record in _records(cluster, release)} == {"pending-install"}:
+    if not kept and {r["metadata"]["labels"]["status"] for r in _records(cluster, release)} == {"pending-install"}:
         raise Unfinished(
             f"{cluster}: the jobs of {release} are there, but helm could not record it as deployed: does the account "
             f"lack the right to update {_driver()}?"
@@ -160,15 +163,22 @@ def uninstall(cluster: Cluster, release: str, *, keep_history: bool) -> None:
         raise Outside(f"{cluster}: helm could not uninstall {release}: {plain(result)}")
 
 
-def _complaints(cluster: Cluster, manifest: str, known: Collection[str]) -> list[str]:
-    """What the API server has against creating these objects, apart from their existence."""
+def _asked(cluster: Cluster, manifest: str, known: Collection[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The objects as the API server would create them, and what it has against that."""
     # Not `apply`: for objects that exist it sends a patch, which is decoded less strictly and quoted in every error.
-    strict = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
-    verdict = cluster.kubectl(*strict, stdin=manifest, check=False)
-    lines = [line for line in verdict.stderr.splitlines() if line.strip() and not line.startswith("Warning:")]
+    strict = ("create", "--dry-run=server", "--validate=strict", "-f", "-", "-o", "json")
+    # What exists cannot be created, so the server is asked about another of the same length.
+    probes = {name: f"{name[:-6]}{secrets.token_hex(3)}" for name in known}
+    text = NAME.sub(lambda line: line[0].replace(line[1], probes.get(line[1], line[1])), manifest)
+    verdict = cluster.kubectl(*strict, stdin=text, check=False)
+    made, said = verdict.stdout.replace("\n}\n{", "\n},\n{"), verdict.stderr
+    for name, probe in probes.items():
+        made, said = made.replace(probe, name), said.replace(probe, name)
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("Warning:")]
     # Quota comes after validation, and an upgrade needs no more of it for a job that exists.
     fine = ("(AlreadyExists)", *(f'"{name}" is forbidden: exceeded quota' for name in known))
-    return [PREAMBLE.sub("", line) for line in lines if verdict.code and not any(words in line for words in fine)]
+    complaints = [PREAMBLE.sub("", line) for line in lines if verdict.code and not any(words in line for words in fine)]
+    return {item["metadata"]["name"]: item for item in json.loads(f"[{made}]")}, complaints
 
 
 def chart() -> Path:

@@ -300,20 +300,20 @@ def test_only_an_id_that_is_the_cut_of_another_shares_its_name() -> None:
         ("v1", "its part 'v1' would read as the version"),
         ("update-v2", "its part 'v2' would read as the version"),
         ("v1-0-update", "its part 'v1' would read as the version"),
-        ("", "a key must be lower-case letters and digits with single dashes inside"),
-        ("Update", "a key must be lower-case letters"),
-        ("up--date", "a key must be lower-case letters"),
-        ("update-", "a key must be lower-case letters"),
-        ("-update", "a key must be lower-case letters"),
-        ("update\n", "a key must be lower-case letters"),
-        ("up.date", "a key must be lower-case letters"),
-        ("\u0663", "a key must be lower-case letters"),
+        ("", "it must be lower-case letters and digits with single dashes inside"),
+        ("Update", "it must be lower-case letters"),
+        ("up--date", "it must be lower-case letters"),
+        ("update-", "it must be lower-case letters"),
+        ("-update", "it must be lower-case letters"),
+        ("update\n", "it must be lower-case letters"),
+        ("up.date", "it must be lower-case letters"),
+        ("\u0663", "it must be lower-case letters"),
     ],
 )
 def test_a_key_that_blurs_the_border_is_refused_with_the_reason(key: str, reason: str) -> None:
     with pytest.raises(Refused) as caught:
         StagedVersion("tide-level", "1.0").job_name(key)
-    assert f"job key {key!r} of tide-level cannot be staged: {reason}" in str(caught.value)
+    assert f"job key {key!r} of tide-level is not usable: {reason}" in str(caught.value)
     assert str(caught.value).endswith("; rename the job")
 
 
@@ -324,7 +324,8 @@ def test_other_keys_are_accepted(key: str) -> None:
 
 def test_a_version_too_long_for_its_release_says_by_how_much() -> None:
     with pytest.raises(
-        Refused, match=r"the release of tide-level v1{37} .* 2 characters too long; shorten the version"
+        Refused,
+        match=r"the release of tide-level v1{37} .* has 55 characters: 53 at most \(Helm\); shorten the version by 2",
     ):
         assert StagedVersion("tide-level", "1" * 37).release
     assert len(StagedVersion("tide-level", "1" * 35).release) == 53
@@ -342,14 +343,16 @@ def test_what_cannot_fit_fits_once_the_named_part_is_shortened(id: str, version:
         return
     except Refused as error:
         refused = re.search(
-            r"it is (\d+) characters too long; shorten the (key and version together|key|version)$", str(error)
+            r"has (\d+) characters: (\d+) at most .*; shorten the (key and version together|key|version) by (\d+)$",
+            str(error),
         )
     assert refused is not None
+    assert int(refused[1]) - int(refused[2]) == int(refused[4])
     for missing, fits in ((0, True), (1, False)):
-        excess = int(refused[1]) - missing
-        if refused[2] == "key":
+        excess = int(refused[4]) - missing
+        if refused[3] == "key":
             shorter = (version, key - excess)
-        elif refused[2] == "version":
+        elif refused[3] == "version":
             shorter = (version - excess, key)
         else:
             shorter = (version - (excess - (key - 8)), 8)

@@ -1,22 +1,26 @@
-"""What a user installs: the wheel must hold the chart, whole."""
+"""What a user installs: the wheel must hold the chart, whole, and the workflows."""
 
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import release
+from staging_cronjobs.init import WORKFLOWS
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "staging-cronjobs"
 
 
-def test_the_wheel_holds_the_package_and_every_file_of_the_chart(tmp_path: Path) -> None:
+def test_the_wheel_holds_the_package_every_file_of_the_chart_and_the_workflows(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
+    release.check_wheel(wheel)
     names = set(zipfile.ZipFile(wheel).namelist())
-    chart = {f"staging_cronjobs/chart/{f.relative_to(CHART)}" for f in CHART.rglob("*") if f.is_file()}
-    assert chart <= names
-    assert {"staging_cronjobs/py.typed", "staging_cronjobs/cli.py"} <= names
+    assert {"staging_cronjobs/py.typed", "staging_cronjobs/cli.py", "staging_cronjobs/to_set.txt"} <= names
+    workflows = {f"staging_cronjobs/workflows/{Path(name).name}" for name in WORKFLOWS}
+    assert {name for name in names if name.startswith("staging_cronjobs/workflows/")} == workflows
     assert not [name for name in names if name.startswith("tests/")]
 
 

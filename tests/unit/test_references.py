@@ -1,0 +1,86 @@
+"""What a job's pods refer to, and what they would share with production's."""
+
+from typing import Any
+
+import pytest
+
+from staging_cronjobs import references
+from staging_cronjobs.values import Job, Record, Values
+
+PRODUCTION = {"update": "ridge-snow-update"}
+
+
+def values(**pod: Any) -> Values:
+    record = Record(
+        repository="a/b",
+        dataset_id="ridge-snow",
+        version="0.2.0",
+        branch="stage/ridge-snow/v0.2.0",
+        commit="c",
+        image="i",
+        template_path="t",
+        stores=[],
+    )
+    spec = {"containers": [{"name": "worker", "image": "i"}], **pod}
+    job = Job(name="staging", spec={"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": spec}}}})
+    return Values(record=record, jobs={"update": job})
+
+
+@pytest.mark.parametrize(
+    ("pod", "found"),
+    [
+        ({"containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}]}, "secret/s"),
+        ({"containers": [{"env": [{"valueFrom": {"configMapKeyRef": {"name": "c"}}}]}]}, "configmap/c"),
+        ({"initContainers": [{"envFrom": [{"secretRef": {"name": "s"}}]}]}, "secret/s"),
+        ({"initContainers": [{"envFrom": [{"configMapRef": {"name": "c"}}]}]}, "configmap/c"),
+        ({"volumes": [{"secret": {"secretName": "s"}}]}, "secret/s"),
+        ({"volumes": [{"configMap": {"name": "c"}}]}, "configmap/c"),
+        ({"volumes": [{"projected": {"sources": [{"secret": {"name": "s"}}]}}]}, "secret/s"),
+        ({"volumes": [{"projected": {"sources": [{"configMap": {"name": "c"}}]}}]}, "configmap/c"),
+        ({"volumes": [{"csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}]}, "secret/s"),
+        ({"volumes": [{"azureFile": {"secretName": "s", "shareName": "x"}}]}, "secret/s"),
+        ({"volumes": [{"persistentVolumeClaim": {"claimName": "p"}}]}, "persistentvolumeclaim/p"),
+        ({"imagePullSecrets": [{"name": "s"}]}, "secret/s"),
+        ({"serviceAccountName": "a"}, "serviceaccount/a"),
+        ({"priorityClassName": "p"}, "priorityclass/p"),
+    ],
+)
+def test_every_kind_of_reference_is_found(pod: dict[str, Any], found: str) -> None:
+    assert [f"{kind}/{name}" for kind, name in references.of(pod)] == found.split()
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        {"containers": [{"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "optional": True}}}]}]},
+        {"containers": [{"envFrom": [{"configMapRef": {"name": "c", "optional": True}}]}]},
+        {"volumes": [{"name": "v", "secret": {"secretName": "s", "optional": True}}]},
+        {"volumes": [{"name": "secret", "emptyDir": {}}], "nodeSelector": {"secret": "x"}},
+        {"serviceAccountName": "", "containers": [{"env": [{"name": "secret", "value": "s"}], "args": ["secret"]}]},
+    ],
+)
+def test_what_is_optional_or_no_reference_is_not(pod: dict[str, Any]) -> None:
+    assert [found for found in references.of(pod) if found != ("secret", "x")] == []
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        ({"volumes": [{"persistentVolumeClaim": {"claimName": "p"}}]}, "mounts PersistentVolumeClaim p,"),
+        ({"containers": [{"ports": [{"containerPort": 1}, {"hostPort": 80}]}]}, "takes port 80 of its node"),
+        ({"containers": [{"args": ["--job=ridge-snow-update"]}]}, "name of production's job in args"),
+        ({"containers": [{"command": ["run", "x/ridge-snow-update/y"]}]}, "name of production's job in command"),
+        ({"containers": [{"env": [{"name": "A", "value": "ridge-snow-update"}]}]}, "name of production's job in A"),
+    ],
+)
+def test_what_is_shared_with_production_is_told(pod: dict[str, Any], said: str) -> None:
+    (line,) = references.shared(values(**pod), PRODUCTION)
+    assert line.startswith("update ") and said in line
+
+
+def test_what_only_looks_like_production_is_not_shared() -> None:
+    args = ["ridge-snow", "staging-ridge-snow-update", "ridge-snow-update-2", "update"]
+    env = [{"name": "CRON_JOB_NAME", "value": "ridge-snow-update"}, {"name": "A", "valueFrom": {}}]
+    pod = {"containers": [{"name": "w", "args": args, "env": env, "ports": [{"containerPort": 1}]}]}
+    assert references.shared(values(**pod), PRODUCTION) == []
+    assert references.shared(values(containers=[{"name": "w", "args": ["ridge-snow-update"]}]), {}) == []
