@@ -108,21 +108,26 @@ def _render(helm: Path, kubernetes: str, example: Example) -> str:
     return re.sub(r"\n+(?=---\n|\Z)", "\n", render_chart(helm, example.values, release=example.release, more=version))
 
 
+def header() -> Row:
+    """The table's first line: the versions that the tests run."""
+    helms = [f"Helm {_number(binaries.BINARIES[helm].version)}" for helm, _ in COLUMNS]
+    versions = [f"Kubernetes {_number(schemas.version(kubernetes))}" for _, kubernetes in COLUMNS]
+    return ("from", "example", *(", ".join(column) for column in zip(helms, versions, strict=True)))
+
+
 def documented() -> list[Row]:
-    """The rows of the page."""
+    """The page's header and its rows."""
     table = TABLE.search(PAGE.read_text())
-    lines = table[0].splitlines()[2:] if table else []
+    lines = table[0].splitlines() if table else []
+    del lines[1:2]  # of dashes
     return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
 
 
 def written() -> str:
     """The page with its table as it should be."""
     new = rows()
-    kept = [row for row in documented() if row[0] not in {row[0] for row in new}]
-    helms = [f"Helm {_number(binaries.BINARIES[helm].version)}" for helm, _ in COLUMNS]
-    versions = [f"Kubernetes {_number(schemas.version(kubernetes))}" for _, kubernetes in COLUMNS]
-    header = ("from", "example", *(", ".join(column) for column in zip(helms, versions, strict=True)))
-    lines = (header, ("---",) * len(header), *new, *kept)
+    kept = [row for row in documented()[1:] if row[0] not in {row[0] for row in new}]
+    lines = (header(), ("---",) * len(header()), *new, *kept)
     return TABLE.sub("".join(f"| {' | '.join(line)} |\n" for line in lines), PAGE.read_text())
 
 

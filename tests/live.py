@@ -52,7 +52,8 @@ class Staging:
     def within(cls, cluster: Cluster, namespace: str, tools: str, home: Path) -> "Staging":
         """With these tools on PATH, a home of its own, and none of the machine's settings."""
         reach = {name: cluster.environment()[name] for name in ("KUBECONFIG", "KUBECACHEDIR")}
-        own = {"PATH": tools, "STAGING_NAMESPACE": namespace}
+        # With both, the program has no need to read the kubeconfig: a process less in thousands of runs.
+        own = {"PATH": tools, "STAGING_NAMESPACE": namespace, "STAGING_KUBE_CONTEXT": cluster.context}
         return cls({**outside_environment(home), **FOR_A_MOMENT, **reach, **own})
 
     def __call__(self, folder: Path, *args: str, given: str = "", **environment: str) -> Done:

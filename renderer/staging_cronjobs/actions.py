@@ -8,7 +8,9 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-COMMAND = re.compile(r"^(\s*):(?=:)|##(?=\[)", re.MULTILINE)  # what the runner takes for a command, in any line
+COMMAND = re.compile(
+    r"(?:^|(?<=\r))(\s*):(?=:)|##(?=\[)", re.MULTILINE
+)  # what the runner takes for a command, in any line
 
 
 def running() -> bool:

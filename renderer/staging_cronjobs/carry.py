@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-EXACT = 2**53  # Helm reads every number as a 64-bit float: larger integers would change
+EXACT = 2**53 - 1  # Helm reads every number as a 64-bit float: beyond, two integers would be one
 # Characters that empty a whole spec without a word when Helm writes YAML (toYaml), and U+0085, which becomes a space.
 UNWRITABLE = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
@@ -31,5 +31,5 @@ def unwritable(value: Any, path: str = "") -> Iterator[str]:
         yield f"{path} holds the character U+{ord(match[0]):04X}, which YAML cannot carry: remove it"
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{path} is {value}, which is not a number that JSON knows"
-    elif isinstance(value, int) and abs(value) > EXACT:
+    elif isinstance(value, int | float) and abs(value) > EXACT:
         yield f"{path} is {value}: Helm keeps integers exact only up to {EXACT}; write it as a string"

@@ -62,21 +62,24 @@ def deploy(
     if main_version is None:
         there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         checks.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
-    release = releases.find(cluster, staged.release)
-    checks.check_identity(release, new.record)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
     checks.check_free(objects.foreign(cluster, ours, staged.release), staged.release)
     wanted = releases.dry_run(cluster, staged.release, new, ours)
     warnings = references.missing(cluster, new)
     warnings += references.shared(new, production) if main_version else []
+    # Late: what a person pauses or resumes from here on would be undone.
+    release = releases.find(cluster, staged.release)
+    checks.check_identity(release, new.record)
     release = locks.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, new.record.commit)
     live = release is not None and release.live
+    ran = release.values if release and live else None
     if release and release.pending:
         locks.take_over(cluster, release, say)
+        ran = releases.values_of(cluster, release.name) if release.deployed is not None else None
     elif release and release.status == "uninstalling":
         locks.clear(cluster, release)
-    before = release.values if release and live else None
+    before = release.values if release and live else None  # a pause that was killed is still meant
     suspend = paused or (before.suspend if before else settings.first_deploy == "paused")
     new = new.model_copy(update={"suspend": suspend})
     stopped = _stopped(cluster, release, names) if release and live else []
@@ -84,7 +87,7 @@ def deploy(
     releases.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
     notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
     warnings += _left(cluster, new, wanted) if live else []
-    changed = changes.since(before, new, stopped, changes.from_production(new, wanted, theirs))
+    changed = changes.since(ran, new, stopped, changes.from_production(new, wanted, theirs))
     notices = [*_image_notice(new), *notices]
     return Outcome(cluster, staged.release, not live, new, main_version, changed, tuple(warnings), tuple(notices))
 

@@ -34,7 +34,7 @@ class Difference:
 
 
 def between(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
-    """Every difference, as deep as it lies; containers, variables, volumes and the like are matched by name."""
+    """Every difference, as deep as it lies; containers, variables and the like go by name, and their order counts."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         named = path.rpartition(".")[2] in MAPS
         for key in sorted({*before, *after}):
@@ -43,6 +43,9 @@ def between(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
     elif (old := _by_name(before)) is not None and (new := _by_name(after)) is not None:
         for name in sorted({*old, *new}):
             yield from between(old.get(name), new.get(name), f"{path}[{name}]")
+        was, now = [name for name in old if name in new], [name for name in new if name in old]
+        if was != now:  # a variable may refer only to those before it
+            yield Difference(f"{path} order", was, now)
     elif before != after:
         yield Difference(path, before, after)
 

@@ -58,11 +58,10 @@ def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | 
 
 def remains(cluster: Cluster, release: Release) -> list[str]:
     """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
-    cronjobs = {
-        c["metadata"]["name"] for c in cluster.get("cronjobs", _selector(release)) if owner(c)[0] == release.name
-    }
-    jobs = {j["metadata"]["name"] for j in _jobs(cluster, release)}
-    pods = cluster.get("pods", _selector(release))
+    found = cluster.get_all(("cronjobs", "jobs", "pods"), _selector(release))
+    cronjobs = {c["metadata"]["name"] for c in found if c["kind"] == "CronJob" and owner(c)[0] == release.name}
+    jobs = {j["metadata"]["name"] for j in found if j["kind"] == "Job" and _makers(j, "CronJob") & release.job_names}
+    pods = [p for p in found if p["kind"] == "Pod"]
     ours = {p["metadata"]["name"] for p in pods if any(_is_ours(m, jobs, release) for m in _makers(p, "Job"))}
     kinds = {"cronjob": cronjobs & release.job_names, "job": jobs, "pod": ours}
     return [f"{kind}/{name}" for kind, found in kinds.items() for name in sorted(found)]

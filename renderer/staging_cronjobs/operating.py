@@ -144,4 +144,19 @@ def sweep_command(
     display.findings(found, cluster, as_json=output is Output.json)
     actions.summarise_shown("Sweep", lambda: display.findings(found, cluster, as_json=False))
     if yes:
-        sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=calls.say)
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            calls.say(line)
+
+        def fail(line: str) -> None:
+            said.append(f"error: {line}")
+            actions.annotate("error", line)
+
+        try:
+            sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=say, fail=fail)
+        finally:
+            actions.summarise_shown("What was removed", lambda: print("\n".join(said) or "nothing"))
+    elif count := sum(finding.removable for finding in found):
+        actions.annotate("warning", f"{count} can be removed: `staging sweep --yes` does it")

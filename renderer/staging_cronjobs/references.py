@@ -7,54 +7,58 @@ from typing import Any
 from .cluster import Cluster, plain
 from .values import Values
 
-KINDS = {
-    "secret": "Secret",
-    "configmap": "ConfigMap",
-    "serviceaccount": "ServiceAccount",
-    "persistentvolumeclaim": "PersistentVolumeClaim",
-    "priorityclass": "PriorityClass",
+# The fields of a pod's spec that name another object, wherever they stand: those with that object's name alone, ...
+BARE = {
+    "serviceAccountName": "ServiceAccount",
+    "serviceAccount": "ServiceAccount",
+    "priorityClassName": "PriorityClass",
 }
-# The fields of a pod's spec that name another object, wherever they stand.
+# ... and those with one object, or several, that have it.
 FIELDS = {
-    "secretKeyRef": "secret",
-    "secretRef": "secret",
-    "secret": "secret",
-    "nodePublishSecretRef": "secret",
-    "azureFile": "secret",
-    "imagePullSecrets": "secret",
-    "configMapKeyRef": "configmap",
-    "configMapRef": "configmap",
-    "configMap": "configmap",
-    "serviceAccountName": "serviceaccount",
-    "serviceAccount": "serviceaccount",
-    "persistentVolumeClaim": "persistentvolumeclaim",
-    "priorityClassName": "priorityclass",
+    "secretKeyRef": "Secret",
+    "secretRef": "Secret",
+    "secret": "Secret",
+    "nodePublishSecretRef": "Secret",
+    "azureFile": "Secret",
+    "imagePullSecrets": "Secret",
+    "configMapKeyRef": "ConfigMap",
+    "configMapRef": "ConfigMap",
+    "configMap": "ConfigMap",
+    "persistentVolumeClaim": "PersistentVolumeClaim",
 }
+# Their keys are anybody's own words.
+FREE = frozenset({"nodeSelector", "matchLabels", "volumeAttributes", "options", "labels", "annotations"})
+STARTING, PULLING = "will not start without it", "may not pull their images"
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")  # no object has another, whatever kubectl makes of it
 CANNOT = re.compile(r'cannot get resource "(\w+)"')
-Reference = tuple[str, str]  # kind, as in KINDS, and name
+Reference = tuple[str, str, str]  # kind, name, and what the pods do without it
 
 
 def missing(cluster: Cluster, new: Values) -> list[str]:
     """One sentence for each thing that jobs name and the namespace does not have, or that could not be looked for."""
     wanted: dict[Reference, list[str]] = {}
+    found: list[str] = []
     for key, job in new.jobs.items():
-        for reference in sorted(set(of(_pod(job.spec)))):
-            wanted.setdefault(reference, []).append(key)
+        for kind, name, effect in sorted(set(of(_pod(job.spec)))):
+            if NAME.fullmatch(name):
+                wanted.setdefault((kind, name, effect), []).append(key)
+            else:
+                found.append(f"no {kind} can have the name {name!r}: the pods of {key} {effect}")
     if not wanted:
-        return []
+        return found
     # Only names come out of it: what is in a Secret is nobody's business here.
-    names = (f"{kind}/{name}" for kind, name in sorted(wanted))
+    names = sorted({f"{kind.lower()}/{name}" for kind, name, _ in wanted})
     result = cluster.kubectl("get", *names, "--ignore-not-found", "-o", "name", check=False)
     barred = sorted(set(CANNOT.findall(result.stderr)))
     if result.code and not barred:
-        return [f"what the jobs refer to could not be looked for: {plain(result)}"]
+        return [*found, f"what the jobs refer to could not be looked for: {plain(result)}"]
     lines = (line.partition("/") for line in result.stdout.split())
     where = f"namespace {cluster.namespace}"
     there = {(kind.partition(".")[0], name) for kind, _, name in lines}
-    found = [
-        f"{KINDS[kind]} {name} is not in {where}: the pods of {', '.join(keys)} will not start without it"
-        for (kind, name), keys in sorted(wanted.items())
-        if (kind, name) not in there and not any(resource.startswith(kind) for resource in barred)
+    found += [
+        f"{kind} {name} is not in {where}: the pods of {', '.join(keys)} {effect}"
+        for (kind, name, effect), keys in sorted(wanted.items())
+        if (kind.lower(), name) not in there and not any(resource.startswith(kind.lower()) for resource in barred)
     ]
     if barred:
         found.append(
@@ -69,39 +73,44 @@ def shared(new: Values, production: Mapping[str, str]) -> list[str]:
     names = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, production.values()))})(?![\w-])")
     for key, job in new.jobs.items():
         pod = _pod(job.spec)
-        containers = [*pod.get("initContainers", ()), *pod["containers"]]
-        claims = sorted({name for kind, name in of(pod) if kind == "persistentvolumeclaim"})
-        ports = sorted({p["hostPort"] for c in containers for p in c.get("ports", ()) if p.get("hostPort")})
-        places = {place for c in containers for place, text in _texts(c) if production and names.search(text)}
+        containers = [*(pod.get("initContainers") or ()), *pod["containers"]]
+        claims = sorted({name for kind, name, _ in of(pod) if kind == "PersistentVolumeClaim"})
+        # In its node's network a container's port is the node's: the API server says so too, by default.
+        own = pod.get("hostNetwork")
+        given = (port for c in containers for port in c.get("ports") or ())
+        ports = sorted({taken for p in given if (taken := p.get("hostPort") or (own and p.get("containerPort")))})
+        texts = [text for c in containers for text in _texts(c)] if production else []
+        places = {(match[0], place) for place, text in texts for match in names.finditer(text)}
         found += [f"{key} mounts PersistentVolumeClaim {name}, as production does" for name in claims]
         found += [f"{key} takes port {port} of its node, as production does" for port in ports]
-        found += [f"{key} has the name of production's job in {place}" for place in sorted(places)]
+        found += [f"{key} has {name}, the name of production's job, in {place}" for name, place in sorted(places)]
     return found
 
 
 def of(value: Any) -> Iterator[Reference]:
-    """Everything that pods with this spec cannot start without; what is marked `optional` is left out."""
+    """Everything that pods with this spec need from others; what is marked `optional` is left out."""
     for field, inner in value.items() if isinstance(value, Mapping) else ():
+        if field in BARE and inner:
+            yield BARE[field], inner, STARTING
         for source in inner if isinstance(inner, list) else [inner]:
-            if field in FIELDS and (name := _name(source)):
-                yield FIELDS[field], name
-            yield from of(source)
+            if field not in FREE and isinstance(source, Mapping):
+                if field in FIELDS and (name := _name(source)):
+                    yield FIELDS[field], name, PULLING if field == "imagePullSecrets" else STARTING
+                yield from of(source)
 
 
-def _name(source: Any) -> str | None:
-    if not isinstance(source, Mapping):
-        return source
+def _name(source: Mapping[str, Any]) -> str | None:
     names = (source.get(field) for field in ("secretName", "claimName", "name"))
     return None if source.get("optional") else next(filter(None, names), None)
 
 
 def _texts(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Where a job's name may stand; CRON_JOB_NAME is the chart's."""
+    """Where a job's name may stand, and how to do without it; CRON_JOB_NAME itself is the chart's."""
     for field in ("command", "args"):
-        yield from ((field, text) for text in container.get(field, ()))
-    for entry in container.get("env", ()):
+        yield from ((f"{field}: use $(CRON_JOB_NAME)", text) for text in container.get(field) or ())
+    for entry in container.get("env") or ():
         if entry["name"] != "CRON_JOB_NAME":
-            yield entry["name"], entry.get("value", "")
+            yield f"variable {entry['name']}: use $(CRON_JOB_NAME), set before it", entry.get("value") or ""
 
 
 def _pod(spec: Mapping[str, Any]) -> Mapping[str, Any]:

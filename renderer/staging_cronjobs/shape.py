@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 }
 _KINDS: dict[str, tuple[type, ...]] = {
     "missing": (NoneType,),
-    "true or false": (bool,),  # before numbers: to Python it is one
+    "a boolean (true or false)": (bool,),  # before numbers: to Python it is one
     "a string": (str,),
     "a number": (int, float),
     "a list": (list,),
@@ -38,7 +38,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def misshapen(value: Any, wanted: Any, path: str) -> Iterator[str]:
     """Every place whose kind is not the wanted one, in the words of the chart."""
     if _kind(value) != _kind(wanted):
-        yield f"{path} is {_kind(value)}: it must be {_kind(wanted)}"
+        fix = "; quote it" if isinstance(wanted, str) and isinstance(value, int | float) else ""
+        yield f"{path} is {_kind(value)}: it must be {_kind(wanted)}{fix}"
     elif isinstance(wanted, Mapping):
         for field, inner in wanted.items():
             name = field.removesuffix("?")

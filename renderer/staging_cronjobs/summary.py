@@ -59,10 +59,10 @@ def _row(key: str, job: "Job", paused: bool, now: datetime) -> str:
 def _since(changes: "Changes") -> list[str]:
     if changes.first:
         return []
-    stopped = f"; running Jobs that went with it: {', '.join(map(_code, changes.stopped))}" if changes.stopped else ""
     lines = [f"{_code(key)} added" for key in changes.added]
     lines += [f"{_code(key)} changed: {_fields(fields)}" for key, fields in changes.changed.items()]
-    lines += [f"dropped: {', '.join(map(_code, changes.dropped))}{stopped}"] if changes.dropped else []
+    lines += [f"dropped: {', '.join(map(_code, changes.dropped))}"] if changes.dropped else []
+    lines += [f"stopped, though it ran: Job {_code(job)}" for job in changes.stopped]
     return lines or ["nothing changed"]
 
 

@@ -55,9 +55,17 @@ def look(settings: Settings, cluster: Cluster, sentry: monitors.Project | None, 
 
 
 def remove(
-    settings: Settings, cluster: Cluster, found: list[Finding], token: str, *, keep_monitors: bool, limit: int, say: Say
+    settings: Settings,
+    cluster: Cluster,
+    found: list[Finding],
+    token: str,
+    *,
+    keep_monitors: bool,
+    limit: int,
+    say: Say,
+    fail: Say,
 ) -> None:
-    """Remove what can be, `limit` at most. Raises `Unfinished` when some of it failed."""
+    """Remove what can be, `limit` at most; `fail` is told what failed. Raises `Unfinished` when some of it did."""
     removable = [f for f in found if f.removable]
     failed = 0
     for finding in removable[:limit]:
@@ -66,7 +74,7 @@ def remove(
             _remove(settings, cluster, finding, token, keep_monitors, say)
         except StagingError as error:
             failed += 1
-            say(f"error: {finding.name}: {error}")
+            fail(f"{finding.name}: {error}")
     if left := len(removable[limit:]):
         say(f"{left} more are left for the next run (--max {limit})")
     if failed:

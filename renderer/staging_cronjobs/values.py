@@ -39,7 +39,10 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = Field(default=FORMAT, description="The version of this contract.")
+    # To the schema any number will do: the chart says in words what a newer one means.
+    format: Annotated[Literal[1], WithJsonSchema({"type": "integer", "minimum": 1})] = Field(
+        default=FORMAT, description="The version of this contract."
+    )
     repository: str = Field(description="Where the code lives: owner/name.")
     dataset_id: str = Field(description="The dataset's id.")
     version: str = Field(description="The staged version: numbers joined by dots.")
@@ -106,8 +109,8 @@ def build(
         left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
         raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
     values = Values(record=record, jobs=kept)
-    if problem := next(unwritable(values.model_dump()), None):
-        raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problem}")
+    if problems := "; ".join(unwritable(values.model_dump())):
+        raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problems}")
     return values
 
 
@@ -215,8 +218,8 @@ def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
 def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
     spec, metadata = without_nulls(resource.get("spec")), without_nulls(resource["metadata"])
     marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
-    if problem := next(_problems(spec, marks), None):
-        raise Refused(f"job {name!r}: {problem}")
+    if problems := "; ".join(_problems(spec, marks)):
+        raise Refused(f"job {name!r}: {problems}")
     if namespace and metadata.get("namespace", namespace) != namespace:
         raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
     return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)

@@ -53,7 +53,7 @@ def good() -> Object:
 def bad() -> Object:
     """One of each problem that a complaint can have."""
     values = hand_made(*"abcdefg", annotations={"a": "\x7f", "\x7f": "b"})
-    values["record"] |= {"dataset_id": "-", "version": "-"}
+    values["record"] |= {"dataset_id": "-", "version": "-", "format": 2}
     jobs = values["jobs"]
     jobs["a"]["name"] = "1"
     jobs["b"]["name"] = "_"
@@ -61,7 +61,14 @@ def bad() -> Object:
     jobs["e"] |= {"name": "n" * 51, "spec": spec(containers=[])}
     jobs["f"]["name"] = "n" * 50
     jobs["f"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 1001}
-    jobs["g"]["spec"] = spec(containers=[5])
+    jobs["g"]["spec"] = spec(containers=[5, {"env": [{"name": 5}]}], free=2**53)
+    jobs["H"] = jobs["b"]
+    return values
+
+
+def long_version() -> Object:
+    values = hand_made()
+    values["record"]["version"] = "9" * 64
     return values
 
 
@@ -71,7 +78,7 @@ def test_every_branch_of_every_template_is_taken(helm_4: Path, tmp_path: Path) -
     texts = {file: file.read_text() for file in (chart / "templates").iterdir()}
     waiting = {(file.name, start) for file, text in texts.items() for start, _ in branches(text)}
     assert len(waiting) > 60
-    for values in (good(), hand_made() | {"suspend": True}, bad(), {}):
+    for values in (good(), hand_made() | {"suspend": True}, bad(), long_version(), {}):
         while branch := reached(helm_4, write(chart, texts, waiting), values):
             waiting.remove(branch)
     # `helm lint`, for which no `fail` is the end, comes to the notes of a release without jobs.

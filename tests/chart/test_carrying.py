@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec, without_ours
 from repositories import make_repository
 from staging_cronjobs import catalogue, values
-from staging_cronjobs.carry import unwritable
+from staging_cronjobs.carry import EXACT, unwritable
 from staging_cronjobs.settings import load
 from staging_cronjobs.values import Record, Values
 
@@ -176,7 +176,9 @@ def test_a_character_that_yaml_cannot_hold_fails_instead_of_emptying_a_spec(helm
         with pytest.raises(RenderError) as caught:
             render_chart(helm, values)
         lines = [line for line in caught.value.stderr.splitlines() if line.startswith("- ")]
-        what = "holds a character that YAML cannot carry, such as U+007F or U+0085: remove it"
+        what = f"holds the character U+{ord(char):04X}, which YAML cannot carry: remove it"
+        said = [line for line in unwritable(values) if "has the key" not in line]
+        assert {line.rpartition(what)[1] for line in said} == {what} and len(said) == 4
         assert lines == [
             *(
                 f"- jobs.{key}.{line}"
@@ -202,13 +204,22 @@ def test_python_and_the_chart_refuse_a_key_that_yaml_takes_for_a_merge(helm: Pat
 
 
 def test_numbers_keep_their_kind_and_value(helm: Path, reader: Reader) -> None:
-    numbers = [0, 1, -1, 1000, 1_000_000, 10**9, 2**31 - 1, 2**31, 2**53, -(2**53), 0.5, 1e-9, True, False, [], {}]
+    numbers = [0, 1, -1, 1000, 1_000_000, 10**9, 2**31 - 1, 2**31, EXACT, -EXACT, 0.5, 1e-9, True, False, [], {}]
     found = hand_made()
     found["jobs"]["update"]["spec"]["jobTemplate"]["spec"]["free"] = numbers
     pod(found["jobs"]["update"])["containers"][0]["free"] = numbers
     (read,) = reader.objects(render_chart(helm, values.dump(Values.model_validate(found))))
     for shown in (read["spec"]["jobTemplate"]["spec"]["free"], pod(read)["containers"][0]["free"]):
         assert [(type(n), n) for n in shown] == [(type(n), n) for n in numbers]
+
+
+def test_a_number_that_helm_may_have_changed_is_refused(helm: Path) -> None:
+    values = hand_made(spec=spec(free=[EXACT, EXACT + 1, EXACT + 2, -EXACT - 1]))
+    with pytest.raises(RenderError) as caught:
+        render_chart(helm, values)
+    lines = [line.removeprefix("- ") for line in caught.value.stderr.splitlines() if line.startswith("- ")]
+    read = json.loads(json.dumps(values), parse_int=lambda text: int(float(text)))  # as Helm reads: …993 is …992
+    assert lines == list(unwritable(read)) and len(lines) == 3
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from chart.rendering import CHART, RELEASE, Object, Reader, RenderError, cron_job, hand_made, pod, render_chart, spec
+from staging_cronjobs.errors import Refused
+from staging_cronjobs.values import parse
 
 JOB = f"{RELEASE}-update"
 OURS = {
@@ -60,8 +62,8 @@ def test_labels_are_texts_whatever_they_look_like(helm: Path, reader: Reader) ->
     assert found["metadata"]["annotations"]["staging-cronjobs/commit"] == "08"
 
 
-@pytest.mark.parametrize("suspend", [True, False])
-def test_the_record_stands_in_annotations_of_the_cron_job(helm: Path, reader: Reader, suspend: bool) -> None:
+@pytest.mark.parametrize("suspend", [True, False, None])
+def test_the_record_stands_in_annotations_of_the_cron_job(helm: Path, reader: Reader, suspend: bool | None) -> None:
     found = cron_job(helm, reader, hand_made() | {"suspend": suspend})
     assert found["metadata"]["annotations"] == {
         "staging-cronjobs/repository": "dynamical-demo/weather",
@@ -223,7 +225,12 @@ def test_values_of_another_shape_are_refused_by_their_path(helm: Path, change: O
 def test_a_record_of_a_newer_format_is_refused(helm: Path) -> None:
     values = hand_made()
     values["record"]["format"] = 2
-    assert "at '/record/format': value must be 1" in complaint(helm, values)
+    with pytest.raises(Refused) as caught:
+        parse("r", values)
+    said = str(caught.value).removeprefix("release r was ").removesuffix("staging-cronjobs")
+    assert f"- the values were {said}the chart\n" in complaint(helm, values)
+    values["record"]["format"] = 0
+    assert "at '/record/format': minimum: got 0, want 1" in complaint(helm, values)
 
 
 def test_the_values_that_helm_hands_down_are_allowed(helm: Path) -> None:
@@ -251,6 +258,7 @@ def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> 
     assert f"staging pause {target}\n" in text
     assert f"helm rollback {RELEASE} -n weather\n" in text
     assert f"staging cleanup {target}\n" in text
+    assert f"Or with Helm alone: helm uninstall {RELEASE} -n weather\n" in text
     assert "resume" not in text and "PAUSED" not in text
 
 

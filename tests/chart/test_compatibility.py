@@ -16,8 +16,9 @@ def test_every_helm_renders_the_same_for_every_kubernetes_and_it_is_valid() -> N
     assert [row for row in rows if set(row[2:]) != {compatibility.SAME}] == []
 
 
-def test_the_table_in_the_documentation_has_these_rows() -> None:
-    rows, documented = compatibility.rows(), compatibility.documented()
+def test_the_table_in_the_documentation_has_these_columns_and_rows() -> None:
+    rows, (header, *documented) = compatibility.rows(), compatibility.documented()
+    assert header == compatibility.header(), "`make docs`"
     at_hand, known = {row[0] for row in rows}, {row[0] for row in documented}
     assert {row[0] for row in documented} >= {"the chart's ci/", "tests/weather"}
     assert [row for row in documented if row[0] in at_hand] == [row for row in rows if row[0] in known], "`make docs`"

@@ -15,7 +15,7 @@ KeyPath = tuple[str, ...]
 SCHEMA: Object = json.loads(values.schema())
 # Facts that nothing rendered shows: commands read them from Helm's record of the release.
 INERT = {
-    ("record", "format"): "only 1 is allowed",
+    ("record", "format"): "a newer one is refused",
     ("record", "template_path"): "for checks against main",
     ("record", "stores"): "for cleanup, which names them",
     ("global",): "Helm's own",

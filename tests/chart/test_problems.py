@@ -1,5 +1,6 @@
 """What the chart refuses: every problem of a values file in one complaint, in the words that Python has for it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from staging_cronjobs.values import Record, build
 CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": spec()}
 POD = "jobTemplate.spec.template.spec"
 UNUSABLE = "is not usable: it must be lower-case letters and digits with single dashes inside"
+QUOTE = "it must be a string; quote it"
+BOOLEAN = "a boolean (true or false)"
+LONG, MANY = "a" * 51, "b" * 50
 TOO_LONG = "characters: 50 at most (Sentry cuts a longer monitor slug); shorten it"
 
 
@@ -52,10 +56,10 @@ def at(path: str, value: object) -> Object:
 
 # path -> what stands there, and what is said of it
 MISSHAPEN: dict[str, tuple[object, str]] = {
-    "suspend": ("no", "suspend is a string: it must be true or false"),
+    "suspend": ("no", f"suspend is a string: it must be {BOOLEAN}"),
     "jobTemplate.metadata": ("x", "jobTemplate.metadata is a string: it must be an object"),
     "jobTemplate.metadata.labels": (["a"], "jobTemplate.metadata.labels is a list: it must be an object"),
-    "jobTemplate.spec.completionMode": (1, "jobTemplate.spec.completionMode is a number: it must be a string"),
+    "jobTemplate.spec.completionMode": (1, f"jobTemplate.spec.completionMode is a number: {QUOTE}"),
     "jobTemplate.spec.completions": ("x", "jobTemplate.spec.completions is a string: it must be a number"),
     "jobTemplate.spec.template.metadata": ([], "jobTemplate.spec.template.metadata is a list: it must be an object"),
     POD: ("x", f"{POD} is a string: it must be an object"),
@@ -64,13 +68,13 @@ MISSHAPEN: dict[str, tuple[object, str]] = {
     f"{POD}.initContainers": ("x", f"{POD}.initContainers is a string: it must be a list"),
 }
 MORE_MISSHAPEN: dict[str, tuple[object, str]] = {
-    "jobTemplate.spec.completions": (True, "jobTemplate.spec.completions is true or false: it must be a number"),
+    "jobTemplate.spec.completions": (True, f"jobTemplate.spec.completions is {BOOLEAN}: it must be a number"),
     POD: (None, f"{POD} is missing: it must be an object"),
     f"{POD}.containers": ([{}, 3, None], f"{POD}.containers[1] is a number: it must be an object"),
     f"{POD}.containers.0.env": ([{}, "A"], f"{POD}.containers[0].env[1] is a string: it must be an object"),
     f"{POD}.initContainers": (
         [{"env": [{"name": 5}]}],
-        f"{POD}.initContainers[0].env[0].name is a number: it must be ",
+        f"{POD}.initContainers[0].env[0].name is a number: {QUOTE}",
     ),
 }
 
@@ -87,10 +91,9 @@ def test_what_stands_in_the_wrong_place_is_told_as_python_tells_it(
             staged({"name": "ridge-snow-update"}, at(path, value))
         said = str(caught.value).removeprefix("job 'ridge-snow-update': ")
         assert said.startswith(f"spec.{line}")
-        expected.append(f"jobs.job-{key}.{said}")
-    found = problems(helm, values)
-    assert [line for line in found if line in expected] == expected
-    assert len(found) == len(expected) + (cases is MORE_MISSHAPEN)  # containers[2], which Python would tell next
+        expected += [f"jobs.job-{key}.spec.{problem}" for problem in said.removeprefix("spec.").split("; spec.")]
+    assert problems(helm, values) == expected
+    assert len(expected) == len(cases) + (cases is MORE_MISSHAPEN)  # containers[2], which is missing
 
 
 def staged(metadata: Object, given: Object) -> None:
@@ -111,8 +114,8 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         backfill="123-456",
         clean="staging-a-v1-clean",
         copy="staging-a-v1-clean",
-        update="a" * 51,
-        validate="b" * 50,
+        update=LONG,
+        validate=MANY,
     )
     values["jobs"]["validate"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 10_001}
     values["jobs"]["clean"]["spec"] = at(f"{POD}.containers", [])
@@ -124,11 +127,11 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         f'jobs.archive.name "Not_A_Name" {UNUSABLE}',
         'jobs.backfill.name "123-456" is not usable: it must have a letter (Sentry refuses an all-digit slug)',
         f"jobs.clean.spec.{POD}.containers is an empty list: it must have an item",
-        "jobs.copy.name staging-a-v1-clean is also that of jobs.clean: rename one",
-        f"jobs.update.name {'a' * 51} has 51 {TOO_LONG}",
-        f"jobs.validate.name {'b' * 50} has 50 characters: 48 at most with 10001 Indexed workers "
+        'jobs.copy.name "staging-a-v1-clean" is also that of jobs.clean: rename one',
+        f'jobs.update.name "{LONG}" has 51 {TOO_LONG}',
+        f'jobs.validate.name "{MANY}" has 50 characters: 48 at most with 10001 Indexed workers '
         "(a pod's host name has 63); shorten it",
-        "jobs.copy.annotations.why holds a character that YAML cannot carry, such as U+007F or U+0085: remove it",
+        "jobs.copy.annotations.why holds the character U+007F, which YAML cannot carry: remove it",
     ]
 
 
@@ -138,6 +141,13 @@ def test_the_chart_alone_says_what_is_missing(helm: Path) -> None:
         'record.version "" is not usable: it must be numbers joined by dots, such as 0.3.0',
         "jobs is empty: a staged version has at least one job; add it",
     ]
+
+
+def test_a_version_that_no_label_can_hold_is_refused(helm: Path) -> None:
+    values, long = hand_made(), "9" * 64
+    values["record"]["version"] = long
+    line = f'record.version "{long}" has 64 characters: 63 at most (a label\'s value); shorten it'
+    assert problems(helm, values) == [line]
 
 
 @pytest.mark.parametrize("field", ["dataset_id", "version"])
@@ -163,6 +173,34 @@ def test_only_names_that_kubernetes_and_sentry_both_keep_are_accepted(helm: Path
     found = problems(helm, named(**{f"job-{number:02}": name for number, name in names.items()}))
     assert len(found) == len(names)
     assert all(f"jobs.job-{number:02}.name " in line and line.endswith(UNUSABLE) for number, line in enumerate(found))
+
+
+def test_only_keys_that_a_label_and_python_take_are_accepted(helm: Path) -> None:
+    for key in ("Up date/ä", "", "a--b", "a-", "x\n"):
+        with pytest.raises(StagingError) as caught:
+            StagedVersion("ridge-snow", "0.2.0").job_name(key)
+        assert UNUSABLE in str(caught.value)
+        assert problems(helm, named(**{key: "a"})) == [f"job key {quoted(key)} {UNUSABLE}, 63 characters at most"]
+    assert problems(helm, named(**{"k" * 64: "a"})) == [f'job key "{"k" * 64}" {UNUSABLE}, 63 characters at most']
+    assert render_chart(helm, named(**{"k" * 63: "a"}))
+
+
+def test_a_key_or_a_name_of_several_lines_stays_on_one_line(helm: Path) -> None:
+    values = named(**{"a\nb": "n\n" * 30, "update": "n\n" * 30})
+    values["jobs"]["a\nb"]["spec"]["schedule"] = " "
+    values["jobs"]["a\nb"]["spec"]["suspend"] = 1
+    name = quoted("n\n" * 30)
+    assert problems(helm, values) == [
+        f'job key "a\\nb" {UNUSABLE}, 63 characters at most',
+        f'jobs["a\\nb"].name {name} {UNUSABLE}',
+        'jobs["a\\nb"].spec.suspend is a number: it must be a boolean (true or false)',
+        f"jobs.update.name {name} {UNUSABLE}",
+        f'jobs.update.name {name} is also that of jobs["a\\nb"]: rename one',
+    ]
+
+
+def quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 # Indexed workers -> how long a name may be; None: not Indexed
@@ -200,7 +238,7 @@ def test_one_character_more_is_refused(helm: Path) -> None:
             else "(Sentry cuts a longer monitor slug)"
         )
         expected.append(
-            f"jobs.{workers or 'any'}.name {name} has {limit + 1} characters: {limit} at most {why}; shorten it"
+            f'jobs.{workers or "any"}.name "{name}" has {limit + 1} characters: {limit} at most {why}; shorten it'
         )
     assert sorted(problems(helm, of_length(1))) == sorted(expected)
 
@@ -223,7 +261,7 @@ def test_python_says_of_a_name_what_the_chart_says(helm: Path) -> None:
             staged.job_name(key, workers)
         said.append(str(caught.value))
     same = re.compile(r"has \d+ characters: .*; shorten|is not usable: .* inside|name \S+ is also that of")
-    assert same.findall("\n".join(problems(helm, values))) == same.findall("\n".join(said))
+    assert same.findall("\n".join(problems(helm, values)).replace('"', "")) == same.findall("\n".join(said))
     assert len(same.findall("\n".join(said))) == 4
 
 

@@ -116,6 +116,8 @@ def install_strangers(world: World) -> None:
     newer = folder / "newer"
     shutil.copytree(CHART, newer, ignore=shutil.ignore_patterns("values.schema.json"))
     text = world.staging.helm("get", "values", release(*HARBOR), "-o", "json")
+    problems = newer / "templates" / "_problems.tpl"
+    problems.write_text(problems.read_text().replace("record.format) 1.0", "record.format) 2.0"))
     values = json.loads(text.replace(release(*HARBOR), release(*NEWER)))
     dataset_id, version = NEWER
     values["record"] |= {"format": 2, "dataset_id": dataset_id, "version": version, "colour": "blue"}
@@ -575,13 +577,15 @@ def command(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 def test_no_kubeconfig(world: World, command: tuple[str, ...], tmp_path: Path) -> None:
-    done = world(*command, KUBECONFIG=str(tmp_path / "nowhere"))
+    done = world(*command, KUBECONFIG=str(tmp_path / "nowhere"), STAGING_KUBE_CONTEXT="")
     says(done, OUTSIDE, "no cluster is named", "set KUBECONFIG", "--kube-context")
 
 
 def test_a_kubeconfig_that_is_not_one(world: World, command: tuple[str, ...], tmp_path: Path) -> None:
     tmp_path.joinpath("config").write_text("{]")
-    says(world(*command, KUBECONFIG=str(tmp_path / "config")), OUTSIDE, str(tmp_path / "config"))
+    says(
+        world(*command, KUBECONFIG=str(tmp_path / "config"), STAGING_KUBE_CONTEXT=""), OUTSIDE, str(tmp_path / "config")
+    )
 
 
 def test_a_context_that_does_not_exist(world: World, command: tuple[str, ...]) -> None:
@@ -599,7 +603,13 @@ def test_a_cluster_that_does_not_answer(world: World, command: tuple[str, ...], 
     view["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     closed = tmp_path / "config"
     closed.write_text(json.dumps(view))
-    says(world(*command, KUBECONFIG=str(closed)), OUTSIDE, "context", world.live.name, "127.0.0.1:1")
+    says(
+        world(*command, KUBECONFIG=str(closed), STAGING_KUBE_CONTEXT=""),
+        OUTSIDE,
+        "context",
+        world.live.name,
+        "127.0.0.1:1",
+    )
 
 
 def test_a_person_who_has_no_rights(world: World, command: tuple[str, ...], tmp_path: Path) -> None:
@@ -607,7 +617,13 @@ def test_a_person_who_has_no_rights(world: World, command: tuple[str, ...], tmp_
     view["users"][0]["user"]["as"] = "nobody"
     nobody = tmp_path / "config"
     nobody.write_text(json.dumps(view))
-    says(world(*command, KUBECONFIG=str(nobody)), OUTSIDE, "forbidden", '"nobody"', world.live.name)
+    says(
+        world(*command, KUBECONFIG=str(nobody), STAGING_KUBE_CONTEXT=""),
+        OUTSIDE,
+        "forbidden",
+        '"nobody"',
+        world.live.name,
+    )
 
 
 def test_a_namespace_that_does_not_exist(world: World, command: tuple[str, ...]) -> None:

@@ -271,6 +271,7 @@ def test_a_branch_that_is_deleted_meanwhile(
     assert live.leftovers() == []
 
 
+@one_major
 def test_a_branch_that_moves_meanwhile(
     staging: Staging, repository: Repository, live: Namespace, tmp_path: Path
 ) -> None:
@@ -285,6 +286,7 @@ def test_a_branch_that_moves_meanwhile(
     assert "a newer push deploys it" in deploy(staging, repository, RIDGE, code=SUPERSEDED).stderr
 
 
+@one_major
 def test_an_image_that_no_job_runs_is_noticed(staging: Staging, repository: Repository) -> None:
     repository.stage(*RIDGE)
     push_again(repository, RIDGE, {"kubernetes.py": ('"image": self.image', '"image": "example.registry/fixed:1"')})
@@ -337,6 +339,7 @@ def test_cleanup_when_the_branch_is_gone_already(staging: Staging, repository: R
     assert live.leftovers() == []
 
 
+@one_major
 def test_cleanup_outside_a_checkout(staging: Staging, repository: Repository, live: Namespace, tmp_path: Path) -> None:
     repository.stage(*RIDGE)
     deploy(staging, repository, RIDGE)

@@ -1,5 +1,7 @@
 """What a deploy tells a person: what somebody's patch left, what changes, what is missing, what is shared."""
 
+import base64
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,13 @@ class Project:
         (job,) = [c for c in self.entry["cronjobs"] if c["metadata"]["name"] == f"{DATASET}-{key}"]
         return job["spec"]["jobTemplate"]["spec"]["template"]
 
-    def deploy(self, *args: str) -> dict[str, Any]:
+    def deploy(self, *args: str, timeout: str = "60s") -> dict[str, Any]:
         """Deploy it; gives what `-o json` prints."""
         command = ("deploy", *STAGED, "--docker-image", IMAGE, "--datasets", "-", "-o", "json", *args)
         given = json.dumps([self.entry])
-        done = self.staging.run(self.folder, *command, given=given, GITHUB_STEP_SUMMARY=str(self.summary))
+        done = self.staging.run(
+            self.folder, *command, given=given, GITHUB_STEP_SUMMARY=str(self.summary), STAGING_TIMEOUT=timeout
+        )
         assert SECRET not in done.stdout + done.stderr + self.summary.read_text()
         assert [f"warning: {w}" for w in done.json["warnings"]] == [
             line for line in done.stderr.splitlines() if line.startswith("warning: ")
@@ -94,8 +98,27 @@ def test_what_changes_what_stops_and_what_production_has(
     assert (changed["dropped"], changed["stopped"]) == (["validate"], ["at-work"])
     assert changed["changed"] == {"update": ["schedule 15 */6 * * * → 20 * * * *"]}
     page = project.summary.read_text()
-    assert "dropped: `validate`; running Jobs that went with it: `at-work`" in page
+    assert "- dropped: `validate`\n- stopped, though it ran: Job `at-work`\n" in page
     assert "| `update` | `20 * * * *` UTC | paused |" in page
+
+
+@one_major
+def test_after_a_killed_upgrade_what_ran_before_is_what_ran_and_not_what_was_killed(
+    project: Project, live: Namespace
+) -> None:
+    project.deploy()
+    first, killed, last = project.entry["cronjobs"][0]["spec"]["schedule"], "20 * * * *", "40 * * * *"
+    project.entry["cronjobs"][0]["spec"]["schedule"] = killed
+    project.deploy()
+    # As a helm leaves it that is killed late: the revision is pending, and the one before superseded.
+    name = f"sh.helm.release.v1.{RELEASE}.v2"
+    record = gzip.decompress(base64.b64decode(base64.b64decode(live.get("secrets", name)["data"]["release"])))
+    record = record.replace(b'"status":"deployed"', b'"status":"pending-upgrade"')
+    data = base64.b64encode(base64.b64encode(gzip.compress(record))).decode()
+    edit = {"metadata": {"labels": {"status": "pending-upgrade"}}, "data": {"release": data}}
+    live.kubectl("patch", "secret", name, "--patch", json.dumps(edit))
+    project.entry["cronjobs"][0]["spec"]["schedule"] = last
+    assert project.deploy(timeout="4s")["changes"]["changed"] == {"update": [f"schedule {first} → {last}"]}
 
 
 @one_major
@@ -112,7 +135,7 @@ def test_what_is_missing_and_what_is_shared_is_told_by_name(project: Project, li
     shared = [
         "update mounts PersistentVolumeClaim cache, as production does",
         "update takes port 8080 of its node, as production does",
-        "update has the name of production's job in args",
+        f"update has {DATASET}-update, the name of production's job, in args: use $(CRON_JOB_NAME)",
     ]
     warnings = project.deploy()["warnings"]
     assert [w.partition(" is not in ")[0] for w in warnings if w not in shared] == [
@@ -122,7 +145,10 @@ def test_what_is_missing_and_what_is_shared_is_told_by_name(project: Project, li
         "Secret registry",
         "ServiceAccount writer",
     ]
-    assert all(f"namespace {live.name}: the pods of update will not start" in w for w in warnings if w not in shared)
+    starting, pulling = "will not start without it", "may not pull their images"
+    assert [w.partition(f" is not in namespace {live.name}: the pods of update ")[2] for w in warnings[:-3]] == [
+        starting, starting, starting, pulling, starting,
+    ]  # fmt: skip
     assert warnings[-3:] == shared
     live.kubectl("create", "configmap", "levels")
     live.kubectl("create", "serviceaccount", "writer")

@@ -74,11 +74,16 @@ def rendered(sources: list[Object], helms: list[File], reader: Reader) -> list[O
     return sorted(json.loads(found), key=lambda one: int(one["metadata"]["name"].rpartition("-a")[2]))
 
 
-def test_every_field_survives(
-    cluster: Cluster, live: Namespace, helm_oldest: File, helm_3: File, helm_4: File, request: pytest.FixtureRequest
-) -> None:
+@pytest.fixture(scope="module")
+def specs(cluster: Cluster) -> Specs:
+    """What can be made by the API server's own schema."""
     document = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
-    specs = Specs(document["components"]["schemas"])
+    return Specs(document["components"]["schemas"])
+
+
+def test_every_field_survives(
+    specs: Specs, live: Namespace, helm_oldest: File, helm_3: File, helm_4: File, request: pytest.FixtureRequest
+) -> None:
     taken = [leaf for leaf in specs.leaves if not refused(leaf)]
     others = [leaf for leaf in specs.leaves if refused(leaf)]
     accepted = drawn(specs, taken, SPECS)
@@ -98,6 +103,22 @@ def test_every_field_survives(
     # The API server itself drops zeros that mean nothing, and fields whose feature is switched off: an eighth.
     kept = {leaf for _, after in asked for leaf in specs.present(after.body["spec"])}
     assert len(kept & {*taken}) > 0.85 * len(taken)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[*HealthCheck],
+)
+@given(data=st.data())
+def test_any_fields_survive_together(
+    specs: Specs, helm_4: File, request: pytest.FixtureRequest, data: st.DataObject
+) -> None:
+    leaves = data.draw(st.lists(st.sampled_from(specs.leaves), min_size=1, max_size=30, unique=True))
+    sources = in_production([data.draw(specs.having(leaves))])
+    (found,) = rendered(sources, [helm_4], Reader(tool("kubectl", request.config)))
+    assert without_ours(found["spec"]) == without_ours({"suspend": False} | sources[0]["spec"])
 
 
 def ask(live: Namespace, cron_job: Object) -> Verdict:

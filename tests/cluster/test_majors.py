@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from chart.rendering import CHART
 from controlplane import binaries
-from live import LABEL, Namespace, Staging
+from live import IMAGE, LABEL, Namespace, Staging
 from repositories import Repository, stage_branch
 
 DATASET, VERSION = "glacier-ice-forecast-5-day", "0.3.0"
@@ -36,12 +37,46 @@ def test_a_release_of_one_major_is_upgraded_by_the_other_and_back(
         staging.run(repository.path, "deploy", *target, *args)
         return written(live)
 
+    def patch(schedule: str) -> None:
+        """A person's, between two deploys: it neither blocks the next one nor outlives it."""
+        live.kubectl("patch", "cronjob", f"{RELEASE}-update", "--patch", json.dumps({"spec": {"schedule": schedule}}))
+
     installed = deploy(first, "1")
     assert len(installed) == 3
+    patch("1 1 1 1 1")
     upgraded = deploy(other, "2", "--skip-job", "validate")
     assert upgraded.keys() == installed.keys() - {f"{RELEASE}-validate"}
     assert "weather:2" in str(upgraded) and "weather:1" not in str(upgraded)
+    assert upgraded[f"{RELEASE}-update"][2]["schedule"] == installed[f"{RELEASE}-update"][2]["schedule"]
+    patch("2 2 2 2 2")
     assert deploy(last, "1") == installed
     assert [row["revision"] for row in json.loads(last.helm("list", "--output=json"))] == ["3"]
     last.run(repository.path, "cleanup", "--branch", stage_branch(DATASET, VERSION), "--yes")
     assert live.leftovers() == []
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_a_release_that_helm_4_applied_server_side_is_upgraded_by_both_majors_whatever_a_person_patched(
+    staging: Staging, tools_path: Callable[[Path], str], live: Namespace, repository: Repository
+) -> None:
+    repository.stage(DATASET, VERSION)
+    name, target = f"{RELEASE}-update", ("--branch", stage_branch(DATASET, VERSION), "--docker-image", IMAGE)
+    rendered = staging.run(repository.path, "render", *target).stdout
+    done = staging.tool("helm", "upgrade", "--install", RELEASE, str(CHART), "-f", "-", given=rendered)
+    assert done.code == 0, done.stderr
+    managers = live.get("cronjobs", name)["metadata"]["managedFields"]
+    assert [m["operation"] for m in managers if m["manager"] == "helm"] == ["Apply"]
+    schedule = live.get("cronjobs", name)["spec"]["schedule"]
+    added: list[str] = []
+    for number, helm in enumerate(("helm3", "helm4")):
+        variable = {"name": f"DEBUG{number}", "value": "x"}
+        pod = {"spec": {"containers": [{"name": "worker", "env": [variable]}]}}
+        spec = {"schedule": "1 1 1 1 1", "jobTemplate": {"spec": {"template": pod}}}
+        live.kubectl("patch", "cronjob", name, "--patch", json.dumps({"spec": spec}))
+        added.append(f"spec.jobTemplate.spec.template.spec.containers[worker].env[DEBUG{number}] added")
+        runner = Staging({**staging.environment, "PATH": tools_path(binaries.path(helm))})
+        warnings = runner.run(repository.path, "deploy", *target, "-o", "json").json["warnings"]
+        assert [w for w in warnings if w.startswith("CronJob ")] == [
+            f"CronJob {name} still differs, changed by someone else: {'; '.join(added)}"
+        ]
+        assert live.get("cronjobs", name)["spec"]["schedule"] == schedule

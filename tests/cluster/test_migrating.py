@@ -152,6 +152,7 @@ def writers(there: Mapping[tuple[str, str], dict[str, Any]]) -> set[str]:
     return found
 
 
+@one_major
 def test_from_kubectl_to_a_release_there_are_never_two_writers(
     staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, tmp_path: Path
 ) -> None:
@@ -259,7 +260,8 @@ def test_a_check_without_a_cluster_that_answers_is_the_same_check(
         config["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{server.getsockname()[1]}"
         silent.write_text(json.dumps(config))
         checked = [
-            staging.run(repository.path, "check", KUBECONFIG=str(f)) for f in (forbidden, silent, Path("/dev/null"))
+            staging.run(repository.path, "check", KUBECONFIG=str(f), STAGING_KUBE_CONTEXT="")
+            for f in (forbidden, silent, Path("/dev/null"))
         ]
     # Context and namespace are both named, and yet there is no kubeconfig.
     checked.append(staging.run(repository.path, "check", KUBECONFIG="/dev/null", STAGING_KUBE_CONTEXT="production"))

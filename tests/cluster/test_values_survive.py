@@ -84,7 +84,7 @@ def entry() -> dict[str, Any]:
                 "completions": 0,
                 "backoffLimit": 0,
                 "ttlSecondsAfterFinished": 0,
-                "activeDeadlineSeconds": 2**53,
+                "activeDeadlineSeconds": 2**53 - 1,
                 "suspend": False,
                 "template": {"metadata": {"labels": labels, "annotations": marks}, "spec": pod},
             },

@@ -55,6 +55,12 @@ class Cluster:
         return self.folder / "kubeconfig"
 
     @property
+    def context(self) -> str:
+        """The kubeconfig's current context."""
+        lines = self.kubeconfig.read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("current-context:"))
+
+    @property
     def bin(self) -> Path:
         return self.folder / "bin"
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.request import getproxies
 
 import pykube
 import pytest
@@ -54,6 +55,10 @@ def cluster_version(cluster: Cluster) -> str:
 @pytest.fixture(scope="module")
 def kube_cluster(kube_cluster: ConnectedCluster, cluster: Cluster) -> Iterator[ConnectedCluster]:
     """pytest-helm-charts' own, whose kubectl() takes the program from PATH."""
+    assert kube_cluster.kube_client is not None
+    session = kube_cluster.kube_client.session
+    # Read once: pytest changes a variable between tests, and scenarios that run beside them would stumble over that.
+    session.proxies, session.trust_env = dict(getproxies()), False
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(cluster.bin), prepend=os.pathsep)
         patch.setenv("KUBECACHEDIR", cluster.environment()["KUBECACHEDIR"])

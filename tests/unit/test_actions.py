@@ -61,7 +61,15 @@ def test_in_a_workflow_an_error_is_an_annotation_of_one_line(
 
 
 @pytest.mark.parametrize(
-    "text", ["::add-mask::x", "  ::error::x", "a\n::set-env name=X::y", "x ##[error]y", "\t::stop-commands::z"]
+    "text",
+    [
+        "::add-mask::x",
+        "  ::error::x",
+        "a\n::set-env name=X::y",
+        "x ##[error]y",
+        "\t::stop-commands::z",
+        "a\r::error::x",
+    ],
 )
 def test_text_of_others_is_no_command_in_a_workflow(
     text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,16 @@ def test_names_and_our_marks_are_no_difference_from_production() -> None:
     assert changes.from_production(new, {}, {"update": production}) == {}
 
 
+def test_cron_job_name_has_another_place_and_is_no_difference_but_the_order_of_others_is() -> None:
+    name, first, second = ({"name": n, "value": "x"} for n in ("CRON_JOB_NAME", "A", "B"))
+    production = cronjob(spec(env=[name, first, second]))
+    new, ours = values(update=spec()), cronjob(spec(env=[first, second, name]))
+    assert changes.from_production(new, {NAME: ours}, {"update": production}) == {"update": []}
+    ours = cronjob(spec(env=[second, first, name]))
+    found = changes.from_production(new, {NAME: ours}, {"update": production})
+    assert found == {"update": ["containers[worker].env order"]}
+
+
 def test_what_an_upgrade_made_as_it_should_be_is_not_told() -> None:
     wanted = cronjob(spec(), labels=LABELS)
     helms = {"app.kubernetes.io/managed-by": "Helm"}

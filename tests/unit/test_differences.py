@@ -63,10 +63,21 @@ def test_what_is_said_of_a_difference(before: Any, after: Any, said: list[str]) 
     assert lines(before, after) == said
 
 
-def test_variables_are_matched_by_name_whatever_their_order() -> None:
-    first, second = {"name": "A", "value": "1"}, {"name": "B", "value": "2"}
-    assert lines(container(env=[first, second]), container(env=[second, first])) == []
-    assert lines(container(env=[first, first]), container(env=[first])) == ["containers[worker].env"]
+A, B, C = ({"name": name, "value": "1"} for name in "ABC")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ([A, B], [B, A], ["containers[worker].env order"]),
+        ([A, B, C], [C, A], ["containers[worker].env[B] removed", "containers[worker].env order"]),
+        ([A, B], [C, A, B], ["containers[worker].env[C] added"]),
+        ([A, B, C], [A, C], ["containers[worker].env[B] removed"]),
+        ([A, A], [A], ["containers[worker].env"]),
+    ],
+)
+def test_variables_are_matched_by_name_and_their_order_counts(before: Any, after: Any, said: list[str]) -> None:
+    assert lines(container(env=before), container(env=after)) == said
 
 
 SECRET = "hunter2"

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from staging_cronjobs import references
+from staging_cronjobs.cluster import Cluster
 from staging_cronjobs.values import Job, Record, Values
 
 PRODUCTION = {"update": "ridge-snow-update"}
+NAMED = "update has ridge-snow-update, the name of production's job, in"
 
 
 def values(**pod: Any) -> Values:
@@ -46,7 +48,7 @@ def values(**pod: Any) -> Values:
     ],
 )
 def test_every_kind_of_reference_is_found(pod: dict[str, Any], found: str) -> None:
-    assert [f"{kind}/{name}" for kind, name in references.of(pod)] == found.split()
+    assert [f"{kind}/{name}".lower() for kind, name, _ in references.of(pod)] == found.split()
 
 
 @pytest.mark.parametrize(
@@ -56,11 +58,15 @@ def test_every_kind_of_reference_is_found(pod: dict[str, Any], found: str) -> No
         {"containers": [{"envFrom": [{"configMapRef": {"name": "c", "optional": True}}]}]},
         {"volumes": [{"name": "v", "secret": {"secretName": "s", "optional": True}}]},
         {"volumes": [{"name": "secret", "emptyDir": {}}], "nodeSelector": {"secret": "x"}},
+        {"volumes": [{"csi": {"driver": "d", "volumeAttributes": {"secret": "a/b", "serviceAccount": "x"}}}]},
+        {"volumes": [{"flexVolume": {"driver": "d", "options": {"priorityClassName": "x"}}}]},
+        {"topologySpreadConstraints": [{"labelSelector": {"matchLabels": {"configMap": "y", "serviceAccount": "x"}}}]},
+        {"containers": [{"resources": {"limits": {"secret": "1"}}}]},
         {"serviceAccountName": "", "containers": [{"env": [{"name": "secret", "value": "s"}], "args": ["secret"]}]},
     ],
 )
 def test_what_is_optional_or_no_reference_is_not(pod: dict[str, Any]) -> None:
-    assert [found for found in references.of(pod) if found != ("secret", "x")] == []
+    assert list(references.of(pod)) == []
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,24 @@ def test_what_is_optional_or_no_reference_is_not(pod: dict[str, Any]) -> None:
     [
         ({"volumes": [{"persistentVolumeClaim": {"claimName": "p"}}]}, "mounts PersistentVolumeClaim p,"),
         ({"containers": [{"ports": [{"containerPort": 1}, {"hostPort": 80}]}]}, "takes port 80 of its node"),
-        ({"containers": [{"args": ["--job=ridge-snow-update"]}]}, "name of production's job in args"),
-        ({"containers": [{"command": ["run", "x/ridge-snow-update/y"]}]}, "name of production's job in command"),
-        ({"containers": [{"env": [{"name": "A", "value": "ridge-snow-update"}]}]}, "name of production's job in A"),
+        ({"hostNetwork": True, "containers": [{"ports": [{"containerPort": 81}]}]}, "takes port 81 of its node"),
+        ({"containers": [{"args": ["--job=ridge-snow-update"]}]}, f"{NAMED} args: use $(CRON_JOB_NAME)"),
+        ({"containers": [{"command": ["run", "x/ridge-snow-update/y"]}]}, f"{NAMED} command: use $(CRON_JOB_NAME)"),
+        ({"containers": [{"env": [{"name": "A", "value": "ridge-snow-update"}]}]}, f"{NAMED} variable A: use $"),
     ],
 )
 def test_what_is_shared_with_production_is_told(pod: dict[str, Any], said: str) -> None:
     (line,) = references.shared(values(**pod), PRODUCTION)
     assert line.startswith("update ") and said in line
+
+
+def test_a_name_that_no_object_can_have_is_told_and_never_asked_for() -> None:
+    names = ["a/b", "-o", "--all", "a b", "Upper", "x\n"]
+    volumes = [{"name": "v", "secret": {"secretName": name}} for name in names]
+    told = references.missing(Cluster("no-such-context", "weather"), values(volumes=volumes))
+    assert told == [
+        f"no Secret can have the name {name!r}: the pods of update will not start without it" for name in sorted(names)
+    ]
 
 
 def test_what_only_looks_like_production_is_not_shared() -> None:

@@ -105,7 +105,7 @@ def test_whatever_a_store_is_called_it_is_text(store: str) -> None:
     record = OUTCOME.values.record.model_copy(update={"stores": [store], "image": store})
     values = OUTCOME.values.model_copy(update={"record": record})
     page = PAGE.render(summary.deployed(replace(OUTCOME, values=values, notices=(f"x: {store}.",)), NOW))
-    assert page.count("<table>") == 1 and page.count("<tr>") == 4 and page.count("<li>") == 9
+    assert page.count("<table>") == 1 and page.count("<tr>") == 4 and page.count("<li>") == 10
     tags = {tag.split()[0] for tag in re.findall(r"</?([^>]+)>", page)}
     assert tags <= {"h3", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "strong", "pre"}
     text = html.unescape(page)

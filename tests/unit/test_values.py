@@ -171,15 +171,15 @@ def test_labels_and_annotations_must_be_strings(field: str, value: Any) -> None:
         ("spec", None, "spec is missing: it must be an object"),
         ("spec", "x", "spec is a string: it must be an object"),
         ("spec.schedule", None, "spec.schedule is missing: it must be a string"),
-        ("spec.schedule", 5, "spec.schedule is a number: it must be a string"),
-        ("spec.suspend", "no", "spec.suspend is a string: it must be true or false"),
+        ("spec.schedule", 5, "spec.schedule is a number: it must be a string; quote it"),
+        ("spec.suspend", "no", "spec.suspend is a string: it must be a boolean (true or false)"),
         ("spec.jobTemplate", None, "spec.jobTemplate is missing: it must be an object"),
         ("spec.jobTemplate", [], "spec.jobTemplate is a list: it must be an object"),
         ("spec.jobTemplate.metadata", "x", "spec.jobTemplate.metadata is a string: it must be an object"),
         ("spec.jobTemplate.metadata", {"labels": [1]}, "spec.jobTemplate.metadata.labels is a list: it must be an obj"),
-        ("spec.jobTemplate.spec", True, "spec.jobTemplate.spec is true or false: it must be an object"),
+        ("spec.jobTemplate.spec", True, "spec.jobTemplate.spec is a boolean (true or false): it must be an object"),
         ("spec.jobTemplate.spec.completions", "5", "spec.jobTemplate.spec.completions is a string: it must be a num"),
-        ("spec.jobTemplate.spec.completions", True, "spec.jobTemplate.spec.completions is true or false: it must be"),
+        ("spec.jobTemplate.spec.completions", True, "spec.jobTemplate.spec.completions is a boolean (true or false): "),
         ("spec.jobTemplate.spec.completionMode", 1, "spec.jobTemplate.spec.completionMode is a number: it must be a s"),
         ("spec.jobTemplate.spec.template", None, "spec.jobTemplate.spec.template is missing: it must be an object"),
         (POD, None, f"{POD} is missing: it must be an object"),
@@ -196,6 +196,15 @@ def test_labels_and_annotations_must_be_strings(field: str, value: Any) -> None:
 )
 def test_a_spec_without_its_parts_is_refused_by_the_missing_part(path: str, value: object, message: str) -> None:
     assert refusal(at(cronjob(), path, value)).startswith(f"job 'ridge-snow-update': {message}")
+
+
+def test_every_problem_of_a_job_is_told_at_once() -> None:
+    resource = at(at(cronjob(labels={"a": 1}), "spec.schedule", 5), f"{POD}.containers", [])
+    assert refusal(resource) == (
+        "job 'ridge-snow-update': metadata.labels.a is a number: it must be a string; quote it; "
+        "spec.schedule is a number: it must be a string; quote it; "
+        f"{POD}.containers is an empty list: it must have an item"
+    )
 
 
 def test_indexed_workers_shorten_the_name() -> None:
@@ -249,8 +258,9 @@ ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
         ),
         (ARGS, [float("nan")], "containers[0].args[0] is nan, which is not a number that JSON knows"),
         (ARGS, [float("-inf")], "containers[0].args[0] is -inf"),
-        (ARGS, [2**53 + 1], "args[0] is 9007199254740993: Helm keeps integers exact only up to 9007199254740992"),
-        (ARGS, [-(2**53) - 1], "args[0] is -9007199254740993: Helm keeps"),
+        (ARGS, [2**53], "args[0] is 9007199254740992: Helm keeps integers exact only up to 9007199254740991"),
+        (ARGS, [1e300], "args[0] is 1e+300: Helm keeps"),
+        (ARGS, [-(2**53)], "args[0] is -9007199254740992: Helm keeps"),
     ],
 )
 def test_what_helm_cannot_carry_is_refused_with_its_path(path: str, value: object, where: str) -> None:
@@ -261,8 +271,8 @@ def test_what_helm_cannot_carry_is_refused_with_its_path(path: str, value: objec
 
 def test_what_helm_can_carry_is_kept() -> None:
     kept = [
-        2**53,
-        -(2**53),
+        2**53 - 1,
+        -(2**53) + 1,
         1.5,
         0,
         True,
@@ -282,8 +292,9 @@ def test_what_helm_can_carry_is_kept() -> None:
 
 def test_an_unwritable_record_is_refused_as_well() -> None:
     record = RECORD.model_copy(update={"stores": ["s3://a", "s3://\x7f"]})
-    with pytest.raises(Refused, match=r"record\.stores\[1\] holds the character U\+007F"):
-        build(Dataset(dataset_id="ridge-snow", cronjobs=[cronjob()]), record)
+    both = r"record\.stores\[1\] holds the character U\+007F, .*; jobs\.update\..*args\[0\] holds the character U\+0085"
+    with pytest.raises(Refused, match=both):
+        build(Dataset(dataset_id="ridge-snow", cronjobs=[at(cronjob(), ARGS, ["\x85"])]), record)
 
 
 def test_a_key_to_skip_that_no_job_has_is_refused() -> None:

@@ -1,6 +1,9 @@
 """Branch names that would run something if a shell, or `staging`, took them for more than a name."""
 
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +12,9 @@ from workflows.conftest import World
 
 PUSHED = (
     "stage/$(touch${IFS}x)/v1.0.0",
-    "stage/`touch${IFS}x`/v1.0.0",
-    "stage/ridge-snow/v0.2.0;touch${IFS}x",
+    "stage/$(touch${IFS}$STANDINS_STATE/x)/v1.0.0",
+    "stage/`touch${IFS}$STANDINS_STATE/x`/v1.0.0",
+    "stage/ridge-snow/v0.2.0;touch${IFS}$STANDINS_STATE/x;",
     "stage/ridge-snow/v0.2.0'$(touch${IFS}x)'",
     'stage/ridge-snow/v0.2.0"$(touch${IFS}x)"',
     "stage/--help/v1.0.0",
@@ -30,6 +34,13 @@ def world(make_world: Callable[[], World]) -> World:
     world.repository.bump("ridge-snow", "0.2.0")
     world.repository.commit("Stage ridge-snow 0.2.0")
     return world
+
+
+@pytest.mark.parametrize("branch", [name for name in PUSHED if "STATE" in name])
+def test_a_shell_that_takes_such_a_name_for_more_would_be_noticed(branch: str, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "STANDINS_STATE": str(tmp_path)}
+    subprocess.run(["bash", "-c", f"echo {branch}"], env=environment, capture_output=True)
+    assert [file.name for file in tmp_path.rglob("x")] == ["x"]
 
 
 def refused(world: World, run: Run, step: str) -> None:
@@ -52,7 +63,7 @@ def test_a_pushed_name_is_refused_before_anything_is_deployed(world: World, bran
     assert run.jobs == {"quality": "failure", "image": "success"}
 
 
-@pytest.mark.parametrize("branch", [*PUSHED[::3], *NAMED[:3]])
+@pytest.mark.parametrize("branch", [*PUSHED, *NAMED[:3]])
 def test_a_deleted_name_is_refused(world: World, branch: str) -> None:
     refused(world, world.hub.delete(branch), "Clean up")
 

@@ -123,10 +123,13 @@ def test_deploys_and_cleanups_of_a_branch_have_one_group_that_cancels_nothing() 
         if "steps" in content and "concurrency" in content
     }
     assert {group["cancel-in-progress"] for group in groups.values()} == {False}
+    # GitHub keeps one that waits, unless all may: none of them may be pushed out by a later one.
+    assert {job for job, group in groups.items() if group.get("queue") != "max"} == {"sweep"}
     assert {job: group["group"] for job, group in groups.items()} == {
         "deploy": BRANCH % "github.ref_name",
         "cleanup": BRANCH % "inputs.target || github.event.ref",  # the same name, as these events give it
-        "operate": "staging-operate-${{ inputs.target }}",
+        "operate": BRANCH % "inputs.target",
+        "image": "staging-image-${{ github.sha }}",
         "sweep": "staging-sweep",
     }
     assert not [name for name in FILES if "concurrency" in read(name)]

@@ -1,11 +1,18 @@
 {{/* Every problem with the values, as one list of lines, told in Python's words; empty when there is none. */}}
 {{- define "staging-cronjobs.problems" -}}
 {{- $id := .Values.record.dataset_id }}
-{{- if or (gt (len $id) 63) (not (regexMatch "^[a-z0-9]+(-[a-z0-9]+)*$" $id)) }}
+{{- $version := .Values.record.version }}
+{{- $words := "^[a-z0-9]+(-[a-z0-9]+)*$" }}
+{{- if gt (float64 .Values.record.format) 1.0 }}
+- the values were made by a newer version of this program (record format {{ .Values.record.format }}, known up to 1): update the chart
+{{- end }}
+{{- if or (gt (len $id) 63) (not (regexMatch $words $id)) }}
 - record.dataset_id {{ quote $id }} is not usable: it must be lower-case letters and digits with single dashes inside, 63 characters at most
 {{- end }}
-{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)*$" .Values.record.version) }}
-- record.version {{ quote .Values.record.version }} is not usable: it must be numbers joined by dots, such as 0.3.0
+{{- if not (regexMatch "^[0-9]+(\\.[0-9]+)*$" $version) }}
+- record.version {{ quote $version }} is not usable: it must be numbers joined by dots, such as 0.3.0
+{{- else if gt (len $version) 63 }}
+- record.version {{ quote $version }} has {{ len $version }} characters: 63 at most (a label's value); shorten it
 {{- end }}
 {{- if not .Values.jobs }}
 - jobs is empty: a staged version has at least one job; add it
@@ -13,36 +20,39 @@
 {{- $seen := dict }}
 {{- range $key, $job := .Values.jobs }}
   {{- $name := $job.name }}
-  {{- if gt (len $name) 50 }}
-- jobs.{{ $key }}.name {{ $name }} has {{ len $name }} characters: 50 at most (Sentry cuts a longer monitor slug); shorten it
+  {{- $at := printf "jobs.%s" $key }}
+  {{- if or (gt (len $key) 63) (not (regexMatch $words $key)) }}
+    {{- $at = printf "jobs[%q]" $key }}
+- job key {{ quote $key }} is not usable: it must be lower-case letters and digits with single dashes inside, 63 characters at most
   {{- end }}
-  {{- if not (regexMatch "^[a-z0-9]+(-[a-z0-9]+)*$" $name) }}
-- jobs.{{ $key }}.name {{ quote $name }} is not usable: it must be lower-case letters and digits with single dashes inside
-  {{- else if regexMatch "^[0-9-]+$" $name }}
-- jobs.{{ $key }}.name {{ quote $name }} is not usable: it must have a letter (Sentry refuses an all-digit slug)
-  {{- end }}
-  {{- if hasKey $seen $name }}
-- jobs.{{ $key }}.name {{ $name }} is also that of jobs.{{ get $seen $name }}: rename one
-  {{- end }}
-  {{- $_ := set $seen $name $key }}
-  {{- $shape := dict "path" (printf "jobs.%s.spec" $key) "value" $job.spec "wanted" (include "staging-cronjobs.shape" $ | fromYaml) }}
-  {{- with include "staging-cronjobs.misshapen" $shape }}
-{{- . }}
-  {{- else }}
-    {{- if eq (toString $job.spec.jobTemplate.spec.completionMode) "Indexed" }}
-      {{- $workers := max 1 (int64 (default 1 $job.spec.jobTemplate.spec.completions)) }}
-      {{- $limit := sub 53 (len (toString (sub $workers 1))) }}
-      {{- if and (lt $limit 50) (gt (len $name) (int $limit)) }}
-- jobs.{{ $key }}.name {{ $name }} has {{ len $name }} characters: {{ $limit }} at most with {{ $workers }} Indexed workers (a pod's host name has 63); shorten it
-      {{- end }}
+  {{- $shape := dict "path" (printf "%s.spec" $at) "value" $job.spec "wanted" (include "staging-cronjobs.shape" $ | fromYaml) }}
+  {{- $misshapen := include "staging-cronjobs.misshapen" $shape }}
+  {{- $limit := 50 }}
+  {{- $why := "(Sentry cuts a longer monitor slug)" }}
+  {{- if and (not $misshapen) (eq (toString $job.spec.jobTemplate.spec.completionMode) "Indexed") }}
+    {{- $workers := max 1 (int64 (default 1 $job.spec.jobTemplate.spec.completions)) }}
+    {{- $room := sub 53 (len (toString (sub $workers 1))) | int }}
+    {{- if lt $room $limit }}
+      {{- $limit = $room }}
+      {{- $why = printf "with %d Indexed workers (a pod's host name has 63)" $workers }}
     {{- end }}
   {{- end }}
+  {{- if not (regexMatch $words $name) }}
+- {{ $at }}.name {{ quote $name }} is not usable: it must be lower-case letters and digits with single dashes inside
+  {{- else if regexMatch "^[0-9-]+$" $name }}
+- {{ $at }}.name {{ quote $name }} is not usable: it must have a letter (Sentry refuses an all-digit slug)
+  {{- else if gt (len $name) $limit }}
+- {{ $at }}.name {{ quote $name }} has {{ len $name }} characters: {{ $limit }} at most {{ $why }}; shorten it
+  {{- end }}
+  {{- if hasKey $seen $name }}
+- {{ $at }}.name {{ quote $name }} is also that of {{ get $seen $name }}: rename one
+  {{- end }}
+  {{- $_ := set $seen $name $at }}
+  {{- $misshapen }}
 {{- end }}
 {{- $given := dict "record" .Values.record "jobs" .Values.jobs }}
-{{- if ne (toJson $given) (toYaml $given | println | fromYaml | toJson) }}
-  {{- range $part, $value := $given }}
-    {{- include "staging-cronjobs.lost" (dict "path" $part "value" $value) }}
-  {{- end }}
+{{- range $part, $value := $given }}
+  {{- include "staging-cronjobs.lost" (dict "path" $part "value" $value) }}
 {{- end }}
 {{- end }}
 
@@ -64,11 +74,11 @@ jobTemplate:
 
 {{/* A line for each place whose kind is not the wanted one. */}}
 {{- define "staging-cronjobs.misshapen" -}}
-{{- $kinds := dict "map" "an object" "slice" "a list" "string" "a string" "bool" "true or false" "invalid" "missing" }}
+{{- $kinds := dict "map" "an object" "slice" "a list" "string" "a string" "bool" "a boolean (true or false)" "invalid" "missing" }}
 {{- $wanted := get $kinds (kindOf .wanted) | default "a number" }}
 {{- $found := get $kinds (kindOf .value) | default "a number" }}
 {{- if ne $found $wanted }}
-- {{ .path }} is {{ $found }}: it must be {{ $wanted }}
+- {{ .path }} is {{ $found }}: it must be {{ $wanted }}{{ if and (kindIs "string" .wanted) (has (kindOf .value) (list "bool" "float64" "int64")) }}; quote it{{ end }}
 {{- else if kindIs "map" .wanted }}
   {{- range $field, $kind := .wanted }}
     {{- $name := trimSuffix "?" $field }}
@@ -87,7 +97,7 @@ jobTemplate:
 {{- end }}
 
 {{/* A line for each text that does not come back from YAML: toYaml empties, without a word, what holds U+007F.
-     It also cuts the last line's end, which println puts back. */}}
+     It also cuts the last line's end, which println puts back. And one for each number that Helm may have changed. */}}
 {{- define "staging-cronjobs.lost" -}}
 {{- if kindIs "map" .value }}
   {{- range $key, $item := .value }}
@@ -100,7 +110,11 @@ jobTemplate:
   {{- range $number, $item := .value }}
     {{- include "staging-cronjobs.lost" (dict "path" (printf "%s[%d]" $.path $number) "value" $item) }}
   {{- end }}
-{{- else if ne (toJson (list .value)) (list .value | toYaml | println | fromYamlArray | toJson) }}
-- {{ .path }} holds a character that YAML cannot carry, such as U+007F or U+0085: remove it
+{{- else if kindIs "string" .value }}
+  {{- if ne (toJson (list .value)) (list .value | toYaml | println | fromYamlArray | toJson) }}
+- {{ .path }} holds the character {{ regexFind "[\\x7f-\\x9f\\x{fffe}\\x{ffff}]" .value | printf "%+q" | trimAll "\"" | upper | replace "\\X" "U+00" | replace "\\U" "U+" }}, which YAML cannot carry: remove it
+  {{- end }}
+{{- else if or (gt (float64 .value) 9007199254740991.0) (lt (float64 .value) -9007199254740991.0) }}
+- {{ .path }} is {{ printf "%.0f" (float64 .value) }}: Helm keeps integers exact only up to 9007199254740991; write it as a string
 {{- end }}
 {{- end }}
