@@ -106,6 +106,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     `known` are jobs that exist already; one that a quota leaves no room for beside itself is left out. Raises `Refused`
     with the chart's or the server's reasons, unknown fields among them.
     """
+    _driver()  # first: with a database as its record, Helm would look for that even here
     # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
     command = ("template", release, str(chart()), "-f", "-", "--kube-version", OLDEST_KUBERNETES)
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
