@@ -80,7 +80,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(wild(), min_size=20, max_size=20))
 @example(["stage/$(touch${IFS}x)/v1.0.0", f"stage/{'a' * 64}/v1.0.0", "stage/ridge-snow/v1.0.0\n", "--yes", "-h"])
 def test_one_error_line_exit_code_2_and_nothing_started(branches: list[str]) -> None:
