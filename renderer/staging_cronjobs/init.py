@@ -103,6 +103,7 @@ def install(project: Project, say: Callable[[str], None], ask: Callable[[str], b
         if answers.get(file.name):
             _write(project.checkout.folder, file, begun=begun)
             begun = True
+    for file in project.files:  # not before all is written: whoever reads along may leave
         say(f"{file.name}: {OUTCOMES[answers.get(file.name)]}")
 
 

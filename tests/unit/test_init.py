@@ -15,7 +15,7 @@ import typer
 
 from live import PROGRAM, Done, outside_environment
 from repositories import Repository
-from staging_cronjobs import cli, settings
+from staging_cronjobs import cli, init, settings
 from terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +110,18 @@ def test_the_workflows_and_the_settings_are_written(project: Project) -> None:
     assert found.datasets == ("weather.datasets:DATASETS",)
     assert found.first_deploy == "paused"
     assert sorted(project.files()) == sorted([".github", ".github/workflows", *WORKFLOWS, "pyproject.toml"])
+
+
+def test_a_reader_who_leaves_half_way_leaves_no_half_done_change(project: Project) -> None:
+    def leave(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    found = init.look(settings.load(project.path, {}), "", ["weather.datasets:DATASETS"])
+    project.write("pyproject.toml", found.files[-1].after)  # so that there is no difference to be shown before
+    found = init.look(settings.load(project.path, {}), "", ())
+    with pytest.raises(BrokenPipeError):
+        init.install(found, leave, lambda _: True)
+    assert [project.text(name) for name in WORKFLOWS] == [shipped(name) for name in WORKFLOWS]
 
 
 def test_every_setting_that_is_offered_in_a_comment_exists(project: Project) -> None:
