@@ -73,13 +73,13 @@ def deploy(
     release = locks.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, new.record.commit)
     live = release is not None and release.live
-    ran = release.values if release and live else None
+    before = ran = release.values if release and live else None
     if release and release.pending:
         locks.take_over(cluster, release, say)
         ran = releases.values_of(cluster, release.name) if release.deployed is not None else None
     elif release and release.status == "uninstalling":
         locks.clear(cluster, release)
-    before = release.values if release and live else None  # a pause that was killed is still meant
+    # A pause that was killed is still meant: `before` is what was asked for last, `ran` what really ran.
     suspend = paused or (before.suspend if before else settings.first_deploy == "paused")
     new = new.model_copy(update={"suspend": suspend})
     stopped = _stopped(cluster, release, names) if release and live else []
