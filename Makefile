@@ -8,7 +8,7 @@ PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3
 OWN_UV := $(CACHE)/uv-$(UV_VERSION)/bin/uv
 UV := $(or $(shell command -v uv),$(OWN_UV))
 UV_RUN := "$(UV)" run --locked
-CONTROLPLANE := PYTHONPATH="$(CURDIR)/tests" $(PYTHON) -m controlplane
+CONTROLPLANE := PYTHONPATH="$(CURDIR)/tests/support" $(PYTHON) -m controlplane
 
 export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
@@ -18,7 +18,7 @@ unexport VIRTUAL_ENV
 PARALLEL := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 # What the lowest versions of the dependencies are tried with: all that needs no cluster, and one part that does.
-LOWEST_TESTS := $(wildcard tests/unit tests/chart) tests/controlplane
+LOWEST_TESTS := tests/unit tests/chart tests/cluster/test_controlplane.py
 
 ifeq ($(PYTHON),)
 $(error python3 is older than 3.11 or missing, and so are python3.11 to python3.14)
@@ -31,7 +31,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(UV) ## show it on a cluster of its own
-	$(CONTROLPLANE) run -- $(UV_RUN) python tests/demo.py
+	$(CONTROLPLANE) run -- $(UV_RUN) python tests/tools/demo.py
 
 test: $(UV) ## run all tests (ARGS="-k name" for some)
 	$(CONTROLPLANE) build
@@ -66,10 +66,10 @@ cluster-down: ## stop it
 	@$(CONTROLPLANE) down
 
 bench: $(UV) ## measure
-	$(UV_RUN) python tests/bench.py
+	$(UV_RUN) python tests/tools/bench.py
 
 docs: $(UV) ## write the generated parts of the documentation
-	$(UV_RUN) python tests/docs.py --write
+	$(UV_RUN) python tests/tools/docs.py --write
 
 clean: cluster-down ## remove all that was made in this clone (the cache stays)
 	rm -rf .venv .venv-lowest dist .pytest_cache .ruff_cache .hypothesis

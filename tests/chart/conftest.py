@@ -2,8 +2,8 @@
 
 import pytest
 
-from chart.rendering import Reader
 from controlplane.fixtures import tool
+from rendering import Reader
 
 
 @pytest.fixture(scope="session")

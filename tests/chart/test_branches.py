@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from chart.rendering import CHART, Object, RenderError, hand_made, render_chart, spec
+from rendering import CHART, Object, RenderError, hand_made, render_chart, spec
 
 Branch = tuple[str, int]  # the template's name, and where in it
 FAILED = re.compile(r"<(\S+) (\d+)>")

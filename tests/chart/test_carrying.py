@@ -7,12 +7,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chart.rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec, without_ours
+from rendering import Object, Reader, RenderError, hand_made, pod, render_chart, spec, without_ours
 from repositories import make_repository
-from staging_cronjobs import catalogue, values
-from staging_cronjobs.carry import EXACT, unwritable
-from staging_cronjobs.settings import load
-from staging_cronjobs.values import Record, Values
+from staging_cronjobs.external import user_code
+from staging_cronjobs.model import values
+from staging_cronjobs.model.settings import load
+from staging_cronjobs.model.spec import EXACT, unwritable
+from staging_cronjobs.model.values import Record, Values
 
 ODD = [
     *("", " ", "  a  ", "~", "null", "Null", "true", "True", "y", "Y", "n", "no", "on", "off", "yes"),
@@ -228,7 +229,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> list[Values]:
     project = make_repository(tmp_path_factory.mktemp("weather")).path
     settings = load(project, {})
     found = []
-    for dataset in catalogue.read(settings.datasets, settings, "example.registry/weather:1"):
+    for dataset in user_code.read(settings.datasets, settings, "example.registry/weather:1"):
         if dataset.version and dataset.cronjobs:
             record = Record(
                 repository="dynamical-demo/weather",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chart.rendering import CHART, RELEASE, Object, Reader, RenderError, cron_job, hand_made, pod, render_chart, spec
+from rendering import CHART, RELEASE, Object, Reader, RenderError, cron_job, hand_made, pod, render_chart, spec
 from staging_cronjobs.errors import Refused
-from staging_cronjobs.values import parse
+from staging_cronjobs.model.values import parse
 
 JOB = f"{RELEASE}-update"
 OURS = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import compatibility
-from chart.rendering import hand_made, render_chart
 from controlplane import schemas
+from rendering import hand_made, render_chart
 
 
 def test_every_helm_renders_the_same_for_every_kubernetes_and_it_is_valid() -> None:

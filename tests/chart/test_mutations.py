@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chart.rendering import Object, Reader, RenderError, hand_made, render_chart
-from staging_cronjobs import values
+from rendering import Object, Reader, RenderError, hand_made, render_chart
+from staging_cronjobs.model import values
 
 KeyPath = tuple[str, ...]
 SCHEMA: Object = json.loads(values.schema())

@@ -12,9 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 import docs
-from chart.rendering import CHART, RenderError, render_chart
-from staging_cronjobs import values
-from staging_cronjobs.staged_version import StagedVersion
+from rendering import CHART, RenderError, render_chart
+from staging_cronjobs.model import values
+from staging_cronjobs.model.staged_version import StagedVersion
 
 RENDERED = {"Chart.yaml", "values.yaml", "values.schema.json"}
 CI = sorted(CHART.glob("ci/*-values.yaml"))

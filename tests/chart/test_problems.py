@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from chart.rendering import CHART, Object, RenderError, hand_made, render_chart, spec
-from staging_cronjobs import checks, shape
-from staging_cronjobs.catalogue import Dataset
+from rendering import CHART, Object, RenderError, hand_made, render_chart, spec
 from staging_cronjobs.errors import StagingError
-from staging_cronjobs.settings import Settings
-from staging_cronjobs.staged_version import StagedVersion
-from staging_cronjobs.values import Record, build
+from staging_cronjobs.model import spec as rules
+from staging_cronjobs.model.catalogue import Dataset
+from staging_cronjobs.model.settings import Settings
+from staging_cronjobs.model.staged_version import StagedVersion
+from staging_cronjobs.model.values import Record, build
+from staging_cronjobs.verbs import proof
 
 CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": spec()}
 POD = "jobTemplate.spec.template.spec"
@@ -105,7 +106,7 @@ def staged(metadata: Object, given: Object) -> None:
 def test_python_and_the_chart_look_at_the_same_places() -> None:
     text = (CHART / "templates" / "_problems.tpl").read_text()
     (table,) = re.findall(r'define "staging-cronjobs.shape" }}\n(.*?){{- end', text, re.DOTALL)
-    assert YAML(typ="safe", pure=True).load(table) == shape.SPEC
+    assert YAML(typ="safe", pure=True).load(table) == rules.SPEC
 
 
 def test_every_problem_is_told_at_once(helm: Path) -> None:
@@ -271,4 +272,4 @@ def shadowed(staged: StagedVersion) -> str:
         Dataset(dataset_id=id, version=staged.version, cronjobs=[{**CRON_JOB, "metadata": {"name": name}}])
         for id, name in ((staged.dataset_id, f"{staged.dataset_id}-update"), ("other", staged.job_name("update")))
     )
-    return checks.prove([own, other], Settings())[0].problem
+    return proof.prove([own, other], Settings())[0].problem

@@ -2,9 +2,9 @@
 
 import base64
 
-from chart.rendering import CHART, RELEASE, Object, as_json, hand_made
 from compatibility import examples
 from live import Namespace, Staging
+from rendering import CHART, RELEASE, Object, as_json, hand_made
 
 RARELY = "0 0 29 2 *"
 

@@ -16,7 +16,7 @@ from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile
 from staged import OWNER, Sentry, install, names, push, push_other
-from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.model.staged_version import StagedVersion
 from terminal import Terminal
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chart.rendering import CHART
 from controlplane import binaries
 from live import Namespace, Staging
+from rendering import CHART
 
 ROOT = CHART.parents[1]
 

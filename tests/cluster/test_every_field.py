@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chart.rendering import Object, Reader, hand_made, render_chart, without_ours
 from controlplane.cluster import Cluster
 from controlplane.fixtures import tool
 from cronjob_specs import Path, Specs
 from live import Namespace, Verdict
-from staging_cronjobs import values
-from staging_cronjobs.catalogue import Dataset
-from staging_cronjobs.values import Record
+from rendering import Object, Reader, hand_made, render_chart, without_ours
+from staging_cronjobs.model import values
+from staging_cronjobs.model.catalogue import Dataset
+from staging_cronjobs.model.values import Record
 
 SPECS = 32
 # Fields that are rendered, but that the API server does not take from these specs.

@@ -39,10 +39,10 @@ from live import IMAGE, LABEL, Done, Namespace, Production, Staging, wait_until
 from repositories import Repository
 from sentry_server import Fault, SentryServer
 from staged import CHART, RUN_SECONDS, Sentry
-from staging_cronjobs import values
-from staging_cronjobs.catalogue import Dataset
-from staging_cronjobs.staged_version import StagedVersion
-from staging_cronjobs.values import Record
+from staging_cronjobs.model import values
+from staging_cronjobs.model.catalogue import Dataset
+from staging_cronjobs.model.staged_version import StagedVersion
+from staging_cronjobs.model.values import Record
 
 DONE, REFUSED, OUTSIDE, UNFINISHED, SUPERSEDED = 0, 3, 4, 5, 6
 KILLED = -signal.SIGKILL

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from chart.rendering import CHART
 from controlplane import binaries
 from live import IMAGE, LABEL, Namespace, Staging
+from rendering import CHART
 from repositories import Repository, stage_branch
 
 DATASET, VERSION = "glacier-ice-forecast-5-day", "0.3.0"

@@ -8,7 +8,7 @@ import pytest
 
 from catalogues import FILE, cron_job, dataset, make_catalogue_repository, stage
 from live import IMAGE, LABEL, Namespace, Staging, wait_until
-from staging_cronjobs.staged_version import JOB_LIMIT, StagedVersion, job_limit
+from staging_cronjobs.model.staged_version import JOB_LIMIT, StagedVersion, job_limit
 
 LONG_ID = "a" * 63
 INDEX = "batch.kubernetes.io/job-completion-index"

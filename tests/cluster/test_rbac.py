@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from live import IMAGE, Done, Namespace, Staging, wait_until
 from repositories import Repository
 from staged import Place, install, names, push
-from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.model.staged_version import StagedVersion
 
 MANIFEST = Path(__file__).parents[2] / "docs" / "rbac.yaml"
 PLACEHOLDER = "namespace: weather"

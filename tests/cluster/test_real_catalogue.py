@@ -16,8 +16,8 @@ import pytest
 from catalogues import FILE, as_staged, bumped, comparable, make_catalogue_repository, stage
 from live import IMAGE, LABEL, Namespace, Production, Staging, cron_jobs_of
 from repositories import WEATHER, Repository
-from staging_cronjobs.staged_version import StagedVersion
-from staging_cronjobs.values import key_of
+from staging_cronjobs.model.staged_version import StagedVersion
+from staging_cronjobs.model.values import key_of
 
 GIVEN = os.environ.get("STAGING_CATALOGUE", "")
 PREFIXES = {"meadow-temperature-analysis-hourly": "mta"}  # of the example datasets, as their pyproject.toml sets

@@ -14,7 +14,7 @@ from live import Namespace, Staging
 from repositories import LEGACY, Repository
 from sentry_server import answered, meanwhile
 from staged import Sentry, install, names, push, push_other
-from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.model.staged_version import StagedVersion
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 

@@ -22,7 +22,7 @@ from live import IMAGE, PROGRAM, SECONDS, Done, Namespace, Staging
 from repositories import Repository
 from sentry_server import answered, cut
 from staged import Sentry, install, names, push
-from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.model.staged_version import StagedVersion
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 

@@ -1,7 +1,8 @@
-"""The shape of the program: which module may know which, and what may be slow to import."""
+"""The shape of the program: which folder may know which, and what may be slow to import."""
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,65 +10,41 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "renderer" / "staging_cronjobs"
-MODULES = {file.stem: file for file in sorted(PACKAGE.glob("*.py")) if file.stem != "__init__"}
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "renderer" / "staging_cronjobs"
+FILES = {file.relative_to(PACKAGE).as_posix(): file for file in sorted(PACKAGE.rglob("*.py"))}
 
-# A module may import what stands in a later row than its own, and nothing else of this package.
-LAYERS = (
-    ("cli",),
-    ("mounted", "operating"),
-    ("calls",),
-    ("options", "display", "summary"),
-    ("deploy", "controls", "sweep", "many", "init"),
-    ("cleanup", "overview"),
-    ("checks", "locks"),
-    ("objects", "changes", "references"),
-    ("releases", "branches", "monitors", "predecessors"),
-    ("cluster",),
-    ("values",),
-    ("catalogue", "carry", "shape"),
-    ("staged_version", "settings", "loader", "differences", "schedules", "actions"),
-    ("shell",),
-    ("errors",),
-)
-LINES = 250
+# A file may import from its own folder and from those that stand after it, and nothing else of this package.
+LAYERS = ("cli", "output", "verbs", "external", "model", "errors")
 
 
-def nodes(module: str) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Every import of a module, those inside functions included and those for type checkers left out."""
-    waiting: list[ast.AST] = [ast.parse(MODULES[module].read_text(encoding="utf-8"))]
+def imports(file: str) -> Iterator[str]:
+    """The dotted name of everything that a file imports, in functions too, but for what is for type checkers."""
+    package = ["staging_cronjobs", *file.split("/")[:-1]]
+    waiting: list[ast.AST] = [ast.parse(FILES[file].read_text(encoding="utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
 
 
-def inner(module: str) -> set[str]:
-    """The modules of this package that a module imports."""
-    found: set[str] = set()
-    for node in nodes(module):
-        if isinstance(node, ast.Import):
-            dotted = [alias.name for alias in node.names]
-        elif node.level:
-            dotted = [f"staging_cronjobs.{node.module}"] if node.module else []
-            dotted += [] if node.module else [f"staging_cronjobs.{alias.name}" for alias in node.names]
-        else:
-            dotted = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {parts[1] for name in dotted if (parts := name.split("."))[0] == "staging_cronjobs" and len(parts) > 1}
-    return found & MODULES.keys()
+def layer(dotted: str) -> str:
+    """The folder of this package that a dotted name lies in; empty for all others."""
+    parts = dotted.split(".")
+    return parts[1] if parts[0] == "staging_cronjobs" and len(parts) > 1 else ""
 
 
-def outer(module: str) -> set[str]:
-    """The top-level packages that a module imports."""
-    absolute = [n for n in nodes(module) if isinstance(n, ast.Import) or not n.level]
-    names = [a.name for n in absolute if isinstance(n, ast.Import) for a in n.names]
-    return {
-        name.split(".")[0] for name in [*names, *(n.module or "" for n in absolute if isinstance(n, ast.ImportFrom))]
-    }
+def outer(file: str) -> set[str]:
+    """The top-level packages that a file imports."""
+    return {name.split(".")[0] for name in imports(file)} - {"staging_cronjobs"}
 
 
 SHOWN = """
@@ -90,33 +67,38 @@ def imported_by(code: str, *args: str) -> set[str]:
     return {name.split(".")[0] for name in names} | {n for n in names if n.startswith("staging_cronjobs.")}
 
 
-def test_every_module_has_a_layer() -> None:
-    known = {module for row in LAYERS for module in row}
-    assert not MODULES.keys() - known, "a new module belongs into a row of LAYERS: above all that it imports"
-    assert not known - MODULES.keys(), "a module that is gone belongs out of LAYERS"
+@pytest.mark.parametrize("file", [file for file in FILES if "/" in file])
+def test_arrows_go_one_way_between_folders(file: str) -> None:
+    own = LAYERS.index(file.split("/")[0])
+    wrong = {name for name in imports(file) if layer(name) in LAYERS[:own]}
+    assert not wrong, f"{file} may not import {', '.join(sorted(wrong))}: see LAYERS"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_arrows_go_one_way(module: str) -> None:
-    level = {name: row for row, names in enumerate(LAYERS) for name in names}
-    wrong = {other for other in inner(module) if level[other] <= level[module]}
-    assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}: see LAYERS"
+def test_the_drawing_in_the_docs_and_the_folders_agree() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.split("<!-- drawing: folders -->")[1].split("```")[1]
+    drawn = dict(re.findall(r"^ *(?:│ *)?([a-z]+)(?:/|\.py) +(.*?) *│?$", drawing, re.MULTILINE))
+    assert tuple(drawn) == LAYERS
+    for folder, names in list(drawn.items())[:-1]:
+        there = {Path(file).stem for file in FILES if file.startswith(f"{folder}/") and "__" not in file}
+        assert set(names.split()) == there, folder
 
 
-def test_imports_inside_functions_are_seen() -> None:
-    assert "loader" in inner("catalogue")
-    assert "deploy" in inner("calls")
-    assert "sh" in outer("shell")
+def test_imports_inside_functions_and_of_whole_folders_are_seen() -> None:
+    assert "staging_cronjobs.external.loader" in set(imports("external/user_code.py"))
+    assert "staging_cronjobs.verbs.deploy" in set(imports("cli/project.py"))
+    assert layer("staging_cronjobs.verbs.Say") == "verbs"
+    assert "sh" in outer("external/shell.py")
 
 
 def test_only_shell_starts_programs() -> None:
     starting = {"sh", "subprocess", "multiprocessing", "pty"}
-    assert [module for module in MODULES if outer(module) & starting] == ["shell"]
+    assert [file for file in FILES if outer(file) & starting] == ["external/shell.py"]
 
 
-def test_only_monitors_speaks_http() -> None:
+def test_only_sentry_speaks_http() -> None:
     web = {"requests", "urllib3", "http", "socket"}
-    assert [module for module in MODULES if outer(module) & web] == ["monitors"]
+    assert [file for file in FILES if outer(file) & web] == ["external/sentry.py"]
 
 
 PROJECT = """
@@ -129,11 +111,11 @@ ALL = [Archiver()]
 
 
 def test_the_loader_needs_the_standard_library_alone(tmp_path: Path) -> None:
-    assert inner("loader") == set()
-    assert outer("loader") <= sys.stdlib_module_names
+    assert set(map(layer, imports("external/loader.py"))) == {""}
+    assert outer("external/loader.py") <= sys.stdlib_module_names
     tmp_path.joinpath("project.py").write_text(PROJECT)
-    without_packages = [sys.executable, "-I", "-S", str(PACKAGE / "loader.py"), "out.json", "image", "", "project:ALL"]
-    subprocess.run(without_packages, cwd=tmp_path, check=True)
+    without_packages = [sys.executable, "-I", "-S", str(FILES["external/loader.py"])]
+    subprocess.run([*without_packages, "out.json", "image", "", "project:ALL"], cwd=tmp_path, check=True)
     assert json.loads((tmp_path / "out.json").read_text()) == [{"dataset_id": "a", "cronjobs": []}]
 
 
@@ -154,14 +136,8 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_name_is_printed_without_anything_heavy() -> None:
     args = ("name", "--dataset-id", "ridge-snow", "--version", "0.2.0", "--key", "update")
     found = imported_by(MAIN, *args)
-    assert "staging_cronjobs.staged_version" in found
+    assert "staging_cronjobs.model.staged_version" in found
     assert not (found - imported_by(EMPTY, "name")) & (HEAVY - {"pydantic"})
     # Newer Typers import pydantic when they read an option; of ours, these two need it.
-    assert not found & {"staging_cronjobs.values", "staging_cronjobs.catalogue"}
-    assert "pydantic" not in imported_by("import staging_cronjobs.staged_version")
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_stays_readable_at_one_sitting(module: str) -> None:
-    lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
-    assert lines <= LINES, f"{module}.py has {lines} lines: split it by what it knows"
+    assert not found & {"staging_cronjobs.model.values", "staging_cronjobs.model.catalogue"}
+    assert "pydantic" not in imported_by("import staging_cronjobs.model.staged_version")

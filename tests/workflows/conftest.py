@@ -2,39 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
+from acting import Hub, World, adopt, make_programs
 from controlplane.cluster import Cluster
 from controlplane.fixtures import fresh_namespace
 from live import Namespace, Staging
-from repositories import Repository, make_repository
+from repositories import make_repository
 from sentry_server import SentryServer
 from staged import Sentry, install
-from staging_cronjobs.staged_version import StagedVersion
-from workflows.acting import Hub, adopt, make_programs
-
-SENTRY_TOKEN = "SENTRY_AUTH_TOKEN"
-
-
-@dataclass(frozen=True)
-class World:
-    """A repository that stages by workflow, the namespace that its settings name, and its Sentry."""
-
-    hub: Hub
-    live: Namespace
-    sentry: Sentry
-
-    @property
-    def repository(self) -> Repository:
-        return self.hub.repository
-
-    def left(self) -> list[str]:
-        """What there is of staged versions, as kind/name."""
-        return self.live.leftovers() + [f"monitor/{slug}" for slug in self.sentry.slugs()]
+from staging_cronjobs.model.staged_version import StagedVersion
 
 
 @pytest.fixture(scope="session")

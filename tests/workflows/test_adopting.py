@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
+import acting
 import docs
+from acting import CLEANUP, DEPLOY, SETTINGS, STANDINS, Hub
 from controlplane.cluster import Cluster
 from live import Namespace, outside_environment
 from repositories import Repository
-from staging_cronjobs import settings
-from staging_cronjobs.staged_version import StagedVersion
+from staging_cronjobs.model import settings
+from staging_cronjobs.model.staged_version import StagedVersion
 from terminal import Terminal
-from workflows import acting
-from workflows.acting import CLEANUP, DEPLOY, SETTINGS, STANDINS, Hub
 
 GUIDE = (docs.ROOT / "docs" / "adopting.md").read_text()
 FILES = re.compile(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)

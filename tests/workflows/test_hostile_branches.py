@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.acting import SETTINGS, Run
-from workflows.conftest import World
+from acting import SETTINGS, Run, World
 
 PUSHED = (
     "stage/$(touch${IFS}x)/v1.0.0",

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from acting import GITHUB_TOKEN, SENTRY_TOKEN, SETTINGS, Run, World
 from staged import names
-from staging_cronjobs.staged_version import StagedVersion
-from workflows.acting import GITHUB_TOKEN, SETTINGS, Run
-from workflows.conftest import SENTRY_TOKEN, World
+from staging_cronjobs.model.staged_version import StagedVersion
 
 SNOW, WIND = StagedVersion("ridge-snow", "0.2.0"), StagedVersion("harbor-wind-forecast", "0.3.0")
 TIDE = StagedVersion("tide-level-analysis", "0.9.0")

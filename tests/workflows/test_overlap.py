@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from acting import SENTRY_TOKEN, World
 from faults import Door, Gate, Hold, Request
 from live import wait_until
 from staged import names
-from staging_cronjobs.staged_version import StagedVersion
-from workflows.conftest import SENTRY_TOKEN, World
+from staging_cronjobs.model.staged_version import StagedVersion
 
 SNOW, WIND = StagedVersion("ridge-snow", "0.2.0"), StagedVersion("harbor-wind-forecast", "0.3.0")
 

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from controlplane import binaries
 from controlplane.binaries import BINARIES
-from workflows.reading import WORKFLOWS, read, steps
+from reading import WORKFLOWS, read, steps
 
 ROOT = WORKFLOWS.parents[1]
 OWN = ("ci.yml", "release.yml")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from workflows.acting import CLEANUP, DEPLOY
-from workflows.reading import WORKFLOWS, read, steps
+from acting import CLEANUP, DEPLOY
+from reading import WORKFLOWS, read, steps
 
 FILES = (DEPLOY, CLEANUP)
 PIN = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}")

@@ -1,0 +1,33 @@
+"""The `staging` command. Heavy modules are imported by the command that needs them."""
+
+from typing import Annotated
+
+import typer
+
+from . import operators, project
+
+app = typer.Typer(
+    name="staging",
+    no_args_is_help=True,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def program(
+    version: Annotated[bool, typer.Option("--version", help="Print this program's version.", is_eager=True)] = False,
+) -> None:
+    """Run several versions of one dataset side by side on Kubernetes."""
+    if version:
+        from .. import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+app.add_typer(project.app)
+app.add_typer(operators.app)

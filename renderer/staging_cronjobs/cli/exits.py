@@ -1,0 +1,56 @@
+"""Errors become one sentence on standard error, and an exit code."""
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec
+
+import typer
+
+from ..errors import StagingError, Superseded
+from ..output import github
+from ..output.terminal import say
+
+P = ParamSpec("P")
+
+
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130, a bug into 1."""
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            signal.signal(signal.SIGTERM, interrupt)
+            command(*args, **kwargs)
+        except StagingError as error:
+            from ..output import markdown
+
+            github.annotate("notice" if isinstance(error, Superseded) else "error", str(error), "error")
+            github.summarise(functools.partial(markdown.ended, error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("interrupted: run the same command again to finish what had begun")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            # A user's own Typer app may show the variables of every frame, and Sentry's token is among them.
+            import traceback
+
+            say(traceback.format_exc().rstrip())
+            if github.running():
+                github.annotate("error", f"a bug of this program, see the log: {type(error).__name__}: {error}")
+            raise typer.Exit(StagingError.exit_code) from None
+
+    return wrapper
+
+
+def interrupt(*_: Any) -> NoReturn:
+    """SIGTERM ends a command as ^C does: children are stopped, the exit code is 130."""
+    raise KeyboardInterrupt

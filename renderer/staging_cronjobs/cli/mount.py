@@ -1,0 +1,70 @@
+"""The verbs inside a user's own Typer app, given its dataset objects."""
+
+import functools
+from collections.abc import Callable, Iterable
+
+import typer
+
+from . import operators, project
+from .exits import reported
+from .options import (
+    DatasetId,
+    Image,
+    KubeContext,
+    Namespace,
+    Output,
+    Paused,
+    SentryToken,
+    SkipJob,
+    Version,
+    Yes,
+    settings_for,
+    target,
+)
+
+
+def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
+    """Add `deploy-staging` and `cleanup-staging` to a user's own Typer app, given its dataset objects.
+
+    Raises ValueError when the app has a command of one of these names: nothing is shadowed.
+    """
+    taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
+    taken |= {group.name or "" for group in user_app.registered_groups}
+    if both := taken & {"deploy-staging", "cleanup-staging"}:
+        raise ValueError(f"the app has a command {min(both)!r} already: rename it before mounting staging's")
+    user_app.command(name="deploy-staging")(_mounted_deploy(datasets))
+    user_app.command(name="cleanup-staging")(mounted_cleanup)
+
+
+def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
+    @reported
+    def deploy_staging(
+        dataset_id: DatasetId,
+        version: Version,
+        docker_image: Image,
+        skip_job: SkipJob = None,
+        paused: Paused = False,
+        namespace: Namespace = "",
+        kube_context: KubeContext = "",
+    ) -> None:
+        """Deploy one version of a dataset beside production, as a Helm release."""
+        from ..external import user_code
+
+        staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
+        load = functools.partial(user_code.from_objects, datasets, docker_image)
+        project.deploy_version(settings, staged, docker_image, load, paused, skip_job, Output.table)
+
+    return deploy_staging
+
+
+@reported
+def mounted_cleanup(
+    dataset_id: DatasetId,
+    version: Version,
+    yes: Yes = False,
+    sentry_token: SentryToken = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
+    operators.cleanup_version(settings_for(namespace, kube_context), target("", dataset_id, version), yes, sentry_token)

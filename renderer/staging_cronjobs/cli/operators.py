@@ -1,0 +1,221 @@
+"""The commands of an operator: what runs, pause and resume, and taking it away."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..output import github
+from ..output.terminal import say, shown
+from .exits import reported
+from .options import (
+    Branch,
+    DatasetId,
+    KeepMonitors,
+    KubeContext,
+    Namespace,
+    Output,
+    OutputOption,
+    SentryToken,
+    Version,
+    Yes,
+    flags_for,
+    settings_for,
+    target,
+    token_from,
+)
+from .prompt import confirm
+
+if TYPE_CHECKING:
+    from ..model.settings import Settings
+    from ..model.staged_version import StagedVersion
+
+app = typer.Typer()
+
+
+@app.command()
+@reported
+def pause(
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Suspend every job, also over the next deploys, until `staging resume`."""
+    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), True)
+
+
+@app.command()
+@reported
+def resume(
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Let a paused version run again. A slot missed meanwhile fires at once."""
+    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), False)
+
+
+@app.command()
+@reported
+def run(
+    key: Annotated[str, typer.Option(help="The job's key, such as update.")],
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Start a job of a staged version now, paused or not."""
+    run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key)
+
+
+@app.command(name="list")
+@reported
+def list_command(
+    namespace: Namespace = "", kube_context: KubeContext = "", output: OutputOption = Output.table
+) -> None:
+    """Show the staged versions in the namespace, from the cluster alone."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import inventory
+
+    cluster = clusters.connect(settings_for(namespace, kube_context))
+    terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
+
+
+@app.command(name="cleanup")
+@reported
+def cleanup_command(
+    branch: Annotated[list[str] | None, typer.Option(help="A staged version's branch; may be repeated.")] = None,
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="All staged versions of --dataset-id.")] = False,
+    yes: Yes = False,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Pause, and wait for running Jobs instead of stopping them.")
+    ] = False,
+    drain_limit: Annotated[str, typer.Option(help="How long --drain waits, such as 90m.")] = "1h",
+    keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Leave the branch where it is.")] = False,
+    branch_deleted: Annotated[
+        bool, typer.Option("--branch-deleted", help="For the event: exit 6 if it is there again, or nothing is left.")
+    ] = False,
+    keep_monitors: KeepMonitors = False,
+    sentry_token: SentryToken = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Take a staged version away, after asking: branch, release with Jobs and pods, Sentry monitors."""
+    from ..model.settings import seconds
+
+    settings = settings_for(namespace, kube_context)
+    limit = seconds(drain_limit, "--drain-limit") if drain else 0
+    if all_versions or len(branch or ()) > 1:
+        from ..output import terminal
+        from ..verbs import cleanup
+
+        targets = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
+        flags = [f"--drain-limit={drain_limit}"] if drain else []
+        flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
+        flags += ["--branch-deleted"] if branch_deleted else []
+        flags += ["--keep-monitors"] if keep_monitors else []
+        say(f"Cleanup of {len(targets)} staged versions: {', '.join(t.branch for t in targets)}")
+        confirm(yes)
+        flags += flags_for(namespace, kube_context)
+        return cleanup.run_many(targets, flags, token_from(sentry_token), say, terminal.show)
+    staged = target((branch or [""])[0], dataset_id, version)
+    cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
+    return None
+
+
+@app.command(name="sweep")
+@reported
+def sweep_command(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove what is provably ours and over; without it only report.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--max", min=1, help="Remove this many in one run at most.")] = 5,
+    grace: Annotated[str, typer.Option(help="Remove nothing that changed within this time.")] = "1h",
+    keep_monitors: KeepMonitors = False,
+    sentry_token: SentryToken = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Report what was forgotten; with --yes remove what is provably over."""
+    from ..external import cluster as clusters
+    from ..external import sentry
+    from ..model.settings import seconds
+    from ..output import terminal
+    from ..verbs import sweep
+
+    settings, token = settings_for(namespace, kube_context), token_from(sentry_token)
+    cluster = clusters.connect(settings)
+    project = None if keep_monitors else sentry.connect(settings, token)
+    found = sweep.look(settings, cluster, project, grace=seconds(grace, "--grace"))
+    terminal.findings(found, cluster, as_json=output is Output.json)
+    github.summarise_shown("Sweep", lambda: terminal.findings(found, cluster, as_json=False))
+    if yes:
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            say(line)
+
+        def fail(line: str) -> None:
+            said.append(f"error: {line}")
+            github.annotate("error", line)
+
+        try:
+            sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=say, fail=fail)
+        finally:
+            github.summarise_shown("What was removed", lambda: print("\n".join(said) or "nothing"))
+    elif count := sum(finding.removable for finding in found):
+        github.annotate("warning", f"{count} can be removed: `staging sweep --yes` does it")
+
+
+def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) -> None:
+    """Pause or resume, and show what was done."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import control
+
+    cluster = clusters.connect(settings)
+    release, changed = control.set_suspend(cluster, staged, suspend, say)
+    shown("Pause" if suspend else "Resume", lambda: terminal.suspended(cluster, release, changed, suspend=suspend))
+
+
+def run_job(staged: "StagedVersion", settings: "Settings", key: str) -> None:
+    """Start a Job now, and show which."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import control
+
+    cluster = clusters.connect(settings)
+    job = control.run_job(cluster, staged, key)
+    shown("Run", lambda: terminal.started(cluster, job))
+
+
+def cleanup_version(
+    settings: "Settings",
+    staged: "StagedVersion",
+    yes: bool,
+    sentry_token: str = "",
+    drain: float = 0,
+    keep_branch: bool = False,
+    keep_monitors: bool = False,
+    branch_deleted: bool = False,
+) -> None:
+    """Show the plan of a cleanup, ask, carry it out, and show what is gone."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import cleanup
+
+    kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
+    plan = cleanup.plan(settings, clusters.connect(settings), staged, token_from(sentry_token), **kept)
+    terminal.plan(plan, say)
+    confirm(yes)
+    cleanup.run(plan, say, drain=drain)
+    shown("Cleanup", lambda: terminal.cleaned(plan))

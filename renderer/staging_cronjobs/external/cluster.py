@@ -1,0 +1,125 @@
+"""One namespace of one cluster, reached through helm and kubectl."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import Outside, Usage
+from ..model.settings import Settings, seconds
+from . import shell
+
+OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
+IN_CLUSTER = "in-cluster"
+NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
+NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\d+ ")  # the last: kubectl's own log
+GONE_TIMEOUT = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where releases live. Both programs get context and namespace, so that a default can never be meant.
+
+    Raises `Usage` for what cannot be a namespace.
+    """
+
+    context: str
+    namespace: str
+    timeout: str = "5m"  # Helm's --timeout
+
+    def __post_init__(self) -> None:
+        if not NAMESPACE.fullmatch(self.namespace):
+            raise Usage(
+                f"namespace {self.namespace!r} is not usable: it must be lower-case letters, digits and dashes, "
+                "63 characters at most"
+            )
+
+    def __str__(self) -> str:
+        return f"context {self.context}, namespace {self.namespace}"
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Helm's --timeout in seconds."""
+        return seconds(self.timeout, "timeout")
+
+    @property
+    def gone_seconds(self) -> float:
+        """How long objects may take to go after Helm has uninstalled them."""
+        return min(GONE_TIMEOUT, self.timeout_seconds)
+
+    @cached_property
+    def helm_major(self) -> int:
+        """3 or 4. Raises `Outside` for a Helm older than 3.18.5."""
+        # Even this would connect to the database of HELM_DRIVER=sql.
+        text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
+        numbers = tuple(int(n) for n in text.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
+        if numbers < OLDEST_HELM:
+            raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed; update it")
+        return numbers[0]
+
+    def require_helm(self) -> None:
+        """Raises `Outside` unless helm is there and new enough to be understood."""
+        _ = self.helm_major
+
+    def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
+        """Run helm. With `check`, raises `Outside` when it fails."""
+        where = () if self.context == IN_CLUSTER else ("--kube-context", self.context)
+        return self._run("helm", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
+
+    def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
+        """Run kubectl. With `check`, raises `Outside` when it fails."""
+        where = () if self.context == IN_CLUSTER else ("--context", self.context)
+        return self._run("kubectl", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
+
+    def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
+        """All objects of a kind that a label selector matches."""
+        # --raw is several times faster than -o json, which converts every object.
+        group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
+        path = f"{group}/namespaces/{self.namespace}/{plural}?labelSelector={quote(selector)}"
+        return json.loads(self.kubectl("get", "--raw", path, *flags).stdout)["items"]
+
+    def get_all(self, plurals: Collection[str], selector: str) -> list[dict[str, Any]]:
+        """All objects of several kinds that a label selector matches, in one go."""
+        return json.loads(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)["items"]
+
+    def _run(self, program: str, *args: str, stdin: str, check: bool) -> shell.Result:
+        result = shell.run(program, *args, stdin=stdin, check=False)
+        if check and result.code:
+            raise Outside(f"{self}: {program} {args[0]} failed: {plain(result)}")
+        return result
+
+
+def connect(settings: Settings) -> Cluster:
+    """The cluster and namespace that the settings and the kubeconfig name; nothing is asked of the cluster itself."""
+    if settings.kube_context and settings.namespace:
+        return Cluster(settings.kube_context, settings.namespace, settings.timeout)
+    choice = ("--context", settings.kube_context) if settings.kube_context else ()
+    result = shell.run("kubectl", "config", "view", "--minify", "-o", "json", *choice, check=False)
+    if result.code:
+        if "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_file() and not settings.kube_context:
+            return Cluster(IN_CLUSTER, settings.namespace or SERVICE_ACCOUNT.read_text().strip(), settings.timeout)
+        raise Outside(
+            f"no cluster is named: {plain(result)}; set KUBECONFIG, choose a context with "
+            "`kubectl config use-context`, or pass --kube-context"
+        )
+    view: Mapping[str, Any] = json.loads(result.stdout)
+    context = (view.get("contexts") or [{}])[0]
+    namespace = settings.namespace or context.get("context", {}).get("namespace") or "default"
+    return Cluster(context.get("name", view.get("current-context", "")), namespace, settings.timeout)
+
+
+def plain(result: shell.Result) -> str:
+    """A tool's complaint on one line, without its warnings and prefixes."""
+    lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
+    lines = [line for line in lines if line and not NOISE.match(line)]
+    once = {OBJECT.sub("", line): line for line in reversed(lines)}
+    lines = [line for line in lines if once[OBJECT.sub("", line)] is line]
+    text = "; ".join(line.removeprefix("Error: ").removeprefix("error: ") for line in lines)
+    return text.strip("; ") or f"exit code {result.code}"

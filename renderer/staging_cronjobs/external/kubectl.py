@@ -1,0 +1,95 @@
+"""The CronJobs, Jobs and pods of staged releases, through kubectl.
+
+Ours means three marks at once: our label, Helm's mark of the same release, and a name that the record has.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..model.values import LABEL
+from .cluster import Cluster
+from .helm import Release
+
+Object = dict[str, Any]
+
+
+def labelled(cluster: Cluster) -> list[Object]:
+    """All CronJobs that carry our label, copies that are not ours included."""
+    return cluster.get("cronjobs", f"{LABEL}release")
+
+
+def owned(cluster: Cluster, cronjobs: Collection[Object]) -> list[Object]:
+    """Those of labelled CronJobs that the release of their label owns."""
+    return [c for c in cronjobs if owner(c) == (release_of(c), cluster.namespace)]
+
+
+def release_of(cronjob: Mapping[str, Any]) -> str:
+    """The release that a CronJob's label names."""
+    return cronjob["metadata"].get("labels", {}).get(f"{LABEL}release", "")
+
+
+def owner(resource: Mapping[str, Any]) -> tuple[str, str]:
+    """The Helm release and its namespace that a resource carries the marks of; empty strings without."""
+    annotations = resource["metadata"].get("annotations", {})
+    return annotations.get("meta.helm.sh/release-name", ""), annotations.get("meta.helm.sh/release-namespace", "")
+
+
+def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
+    """Those of the CronJobs `names` that exist, whoever made them."""
+    if not names:
+        return {}
+    text = cluster.kubectl("get", "cronjobs", *sorted(names), "--ignore-not-found", "-o", "json").stdout
+    found = json.loads(text) if text.strip() else {"items": []}
+    return {c["metadata"]["name"]: c for c in found.get("items", [found])}
+
+
+def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict[str, Object]:
+    """Those of the CronJobs `found`, by name, that are not the release's own."""
+    return {name: c for name, c in found.items() if owner(c) != (release, cluster.namespace)}
+
+
+def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
+    """Jobs of the release that run now, or of these of its CronJobs alone."""
+    makers = release.job_names if cronjobs is None else {*cronjobs}
+    jobs = [j for j in _jobs(cluster, release) if _makers(j, "CronJob") & makers]
+    return sorted(j["metadata"]["name"] for j in jobs if j.get("status", {}).get("active"))
+
+
+def remains(cluster: Cluster, release: Release) -> list[str]:
+    """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
+    found = cluster.get_all(("cronjobs", "jobs", "pods"), _selector(release))
+    cronjobs = {c["metadata"]["name"] for c in found if c["kind"] == "CronJob" and owner(c)[0] == release.name}
+    jobs = {j["metadata"]["name"] for j in found if j["kind"] == "Job" and _makers(j, "CronJob") & release.job_names}
+    pods = [p for p in found if p["kind"] == "Pod"]
+    ours = {p["metadata"]["name"] for p in pods if any(_is_ours(m, jobs, release) for m in _makers(p, "Job"))}
+    kinds = {"cronjob": cronjobs & release.job_names, "job": jobs, "pod": ours}
+    return [f"{kind}/{name}" for kind, found in kinds.items() for name in sorted(found)]
+
+
+def delete_leftovers(cluster: Cluster, release: Release) -> None:
+    """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are the release's own."""
+    found = existing(cluster, release.job_names)
+    mine = {name for name, cronjob in found.items() if owner(cronjob) == (release.name, cluster.namespace)}
+    if mine:
+        cluster.kubectl(
+            "delete", "cronjobs", *sorted(mine), "--cascade=foreground", "--ignore-not-found", "--wait=false"
+        )
+
+
+def _jobs(cluster: Cluster, release: Release) -> list[Object]:
+    """The release's Jobs: those that its CronJobs made, or a person from them."""
+    return [j for j in cluster.get("jobs", _selector(release)) if _makers(j, "CronJob") & release.job_names]
+
+
+def _is_ours(job: str, jobs: Collection[str], release: Release) -> bool:
+    # A pod may outlive its Job: then the Job's name, which begins with its CronJob's, is all there is.
+    return job in jobs or any(job.startswith(f"{name}-") for name in release.job_names)
+
+
+def _selector(release: Release) -> str:
+    return f"{LABEL}release={release.name}"
+
+
+def _makers(resource: Mapping[str, Any], kind: str) -> set[str]:
+    return {o["name"] for o in resource["metadata"].get("ownerReferences", []) if o["kind"] == kind}

@@ -1,0 +1,174 @@
+"""The only place that starts programs. Everything passes through `run`; nothing passes through a shell."""
+
+import os
+import signal
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import Outside
+
+# What `git rev-parse --local-env-vars` prints: they would send git to another repository (in a hook, say).
+GIT_LOCAL = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "CONFIG", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE"),
+        *("INDEX_FILE", "INTERNAL_SUPER_PREFIX", "NO_REPLACE_OBJECTS", "OBJECT_DIRECTORY", "PREFIX"),
+        *("REPLACE_REF_BASE", "SHALLOW_FILE", "WORK_TREE"),
+    )
+)
+SECRETS = frozenset({"SENTRY_AUTH_TOKEN"})  # only requests, in this process, needs it
+GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before it is killed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a program said, and its exit code."""
+
+    stdout: str
+    stderr: str
+    code: int
+
+    @property
+    def complaint(self) -> str:
+        """The program's own words about its failure, on one line."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return " ".join(" ".join(lines).split()) or f"exit code {self.code}"
+
+
+def run(
+    program: str | Path,
+    *args: str,
+    stdin: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    timeout: float | None = None,
+    output: Path | None = None,
+) -> Result:
+    """Run a program to its end.
+
+    `timeout` is in seconds. With `output`, standard output and error go to that file instead of the result: for
+    programs whose own children may keep a pipe open. Raises `Outside` when the program is missing, takes longer than
+    `timeout`, or, with `check`, fails.
+    """
+    process = _start(program, args, stdin=stdin, cwd=cwd, env=env, timeout=timeout, output=output)
+    result = _finish(process, timeout=timeout, output=output)
+    if check and result.code != 0:
+        raise Outside(f"{Path(program).name} failed: {result.complaint}")
+    return result
+
+
+def run_all(
+    commands: Sequence[Sequence[str]], *, at_once: int, env: Mapping[str, str] | None = None
+) -> Iterator[Result]:
+    """Run programs side by side, `at_once` at the most; their results in the order of `commands`."""
+    waiting = [list(command) for command in commands]
+    running: list[Any] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                program, *args = waiting.pop(0)
+                running.append(_start(program, args, env=env))
+            yield _finish(running.pop(0))
+    finally:
+        for process in running:
+            _stop(process)
+
+
+def _start(
+    program: str | Path,
+    args: Sequence[str],
+    *,
+    stdin: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    output: Path | None = None,
+) -> Any:
+    import logging
+
+    import sh
+
+    if (log := logging.getLogger("sh")).level == logging.NOTSET:
+        log.setLevel(logging.WARNING)  # a user's own program may show INFO: every command line of ours would be there
+    name = Path(program).name
+    if stray := [a for a in args if not isinstance(a, str)]:
+        raise TypeError(f"{name}: arguments must be strings: {stray}")  # sh drops None and False without a word
+    try:
+        command = sh.Command(str(program))
+    except sh.CommandNotFound:
+        raise Outside(f"{name} is not installed, or not on PATH: install it and run this again") from None
+    options: dict[str, Any] = {
+        "_in": stdin,
+        "_cwd": str(cwd) if cwd else None,
+        "_env": {**environment(), **(env or {})},
+        "_tty_out": False,
+        "_ok_code": range(-64, 256),
+        "_timeout": timeout,
+        "_decode_errors": "replace",
+        "_bg": True,  # `_finish` is where an interrupt arrives
+        "_bg_exc": False,
+    }
+    with ExitStack() as stack:
+        if output:  # sh opens one for a path, and leaves it open
+            options |= {"_out": stack.enter_context(output.open("wb")), "_err_to_out": True}
+        caught = stack.enter_context(_held())
+        process = command(*args, **options)
+    if caught:
+        _stop(process)
+        signal.raise_signal(caught[0])
+    return process
+
+
+def _finish(process: Any, *, timeout: float | None = None, output: Path | None = None) -> Result:
+    import sh
+
+    try:
+        process.wait()
+    except sh.TimeoutException:
+        raise Outside(f"{process.ran.split(' ')[0]} took longer than {timeout:.0f} s and was stopped") from None
+    except sh.ErrorReturnCode as ended:  # sh before 2.2.2 raises for a signal whatever _ok_code says
+        return Result(_text(ended.stdout), _text(ended.stderr), ended.exit_code)
+    except BaseException:
+        _stop(process)
+        raise
+    return Result("" if output else str(process), "" if output else _text(process.stderr), process.exit_code)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what locates another git repository, and without secrets."""
+    kept = {k: v for k, v in os.environ.items() if k not in GIT_LOCAL and k not in SECRETS}
+    return kept | {"GIT_TERMINAL_PROMPT": "0"}
+
+
+@contextmanager
+def _held() -> Generator[list[int]]:
+    """Hold ^C and SIGTERM back while a program starts: without its handle, nobody could stop it."""
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else raw
+
+
+def _stop(process: Any) -> None:
+    """End the program kindly: helm marks its release failed when it is asked to stop."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            process.signal(number)
+            process.wait(timeout=GRACE)
+        except Exception:  # noqa: S112 - sh raises several kinds here, and the interrupt must win
+            continue
+        return

@@ -1,0 +1,11 @@
+"""Files that come with the package: the chart, and the workflows of `staging init`."""
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def path(in_package: str, in_checkout: str) -> Path:
+    """Where it is: inside the installed package, or in the checkout that this package lies in."""
+    packaged = PACKAGE / in_package
+    return packaged if packaged.exists() else PACKAGE.parents[1] / in_checkout

@@ -1,0 +1,119 @@
+"""The identity of a staged version, and every name that follows from it.
+
+Names are made here and nowhere else, and nobody reads an identity back out of one: it is stored.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ..errors import Refused, Usage
+
+DATASET_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+KEY = DATASET_ID
+BRANCH = re.compile(rf"stage/(?P<dataset_id>{DATASET_ID.pattern})/v(?P<version>{VERSION.pattern})")
+
+ID_LIMIT = 63  # a label value (Kubernetes) and a DNS label
+RELEASE_LIMIT = 53  # Helm's own limit of a release name
+JOB_LIMIT = 50  # Sentry cuts a monitor's slug at 50; a CronJob may have 52 (Kubernetes)
+POD_LIMIT = 63  # an Indexed pod's host name, "<cronjob>-<8 digits>-<index>", is a DNS label
+JOB_SUFFIX = 9  # "-" and the minutes since 1970, which the CronJob controller appends
+SHARED_CUT = 8  # keys up to this long ("update", "validate") are cut at one place and share a prefix
+DIGEST = 6  # characters of the id's hash in a name that was cut: 30 bits
+
+
+@dataclass(frozen=True, slots=True)
+class StagedVersion:
+    """One version of one dataset. Raises `Usage` for a malformed id or version."""
+
+    dataset_id: str
+    version: str
+
+    def __post_init__(self) -> None:
+        if not DATASET_ID.fullmatch(self.dataset_id) or len(self.dataset_id) > ID_LIMIT:
+            raise Usage(
+                f"dataset id {self.dataset_id!r} is not usable: it must be lower-case letters and digits "
+                f"with single dashes inside, {ID_LIMIT} characters at most"
+            )
+        if not VERSION.fullmatch(self.version):
+            raise Usage(f"version {self.version!r} is not usable: it must be numbers joined by dots, such as 0.3.0")
+
+    @classmethod
+    def from_branch(cls, branch: str) -> "StagedVersion":
+        """The staged version of a branch named `stage/<dataset id>/v<version>`. Nothing is guessed."""
+        match = BRANCH.fullmatch(branch)
+        if not match:
+            raise Usage(
+                f"branch {branch!r} does not name a staged version: it must be stage/<dataset id>/v<version>, "
+                "such as stage/noaa-gfs-forecast/v0.3.0"
+            )
+        return cls(match["dataset_id"], match["version"])
+
+    @property
+    def branch(self) -> str:
+        """The branch whose pushes deploy this version."""
+        return f"stage/{self.dataset_id}/v{self.version}"
+
+    @property
+    def release(self) -> str:
+        """The Helm release, 53 characters at most. Raises `Refused` when the version alone is too long."""
+        room = RELEASE_LIMIT - len(self._around(""))
+        return self._around(self._cut_id(room, "the release", RELEASE_LIMIT, "(Helm)"))
+
+    def job_name(self, key: str, workers: int = 1) -> str:
+        """The name of the job `key`: 50 characters at most, fewer for an Indexed job of over 1,000 workers.
+
+        Raises `Refused` for a key that could be read as part of the id or version, or that cannot fit.
+        """
+        self._check_key(key)
+        rest, limit = len(self._around("")) + 1, job_limit(workers)
+        # The shared cut counts short keys as SHARED_CUT long, so the longest allowed one decides for all.
+        shared = JOB_LIMIT - rest - max(len(key), SHARED_CUT), JOB_LIMIT, "(Sentry cuts a longer monitor slug)"
+        why = f"with {workers} Indexed workers (a pod's host name has {POD_LIMIT})"
+        room, limit, why = min(shared, (limit - rest - len(key), limit, why), key=lambda rule: rule[0])
+        return f"{self._around(self._cut_id(room, f'job {key!r}', limit, why, key))}-{key}"
+
+    def _around(self, dataset_id: str) -> str:
+        return f"staging-{dataset_id}-v{self.version.replace('.', '-')}"
+
+    def _cut_id(self, room: int, what: str, limit: int, why: str, key: str = "") -> str:
+        if len(self.dataset_id) <= room:
+            return self.dataset_id
+        stem = room - DIGEST - 1
+        if stem < 1:
+            excess = min(len(self.dataset_id), DIGEST + 2) - room
+            # A key of less than SHARED_CUT gains nothing by being shorter still.
+            remedies = {"key": len(key) - excess >= SHARED_CUT, "version": len(self.version) > excess}
+            remedy = next((part for part, enough in remedies.items() if enough), "key and version together")
+            counted = f" and its key counted as {SHARED_CUT}" if 0 < len(key) < SHARED_CUT else ""
+            raise Refused(
+                f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as it "
+                f"goes{counted}, it has {limit + excess} characters: {limit} at most {why}; "
+                f"shorten the {remedy} by {excess}"
+            )
+        return f"{self.dataset_id[:stem].rstrip('-')}-{digest(self.dataset_id)}"
+
+    def _check_key(self, key: str) -> None:
+        segments = key.split("-")
+        if not KEY.fullmatch(key):
+            reason = "it must be lower-case letters and digits with single dashes inside"
+        elif segments[0].isdigit():
+            reason = "it begins with a number, which would read as part of the version"
+        elif blur := next((s for s in segments if re.fullmatch("v[0-9]+", s)), None):
+            reason = f"its part {blur!r} would read as the version"
+        else:
+            return
+        raise Refused(f"job key {key!r} of {self.dataset_id} is not usable: {reason}; rename the job")
+
+
+def job_limit(workers: int) -> int:
+    """How long the name of a job may be whose last Indexed pod is number `workers - 1`."""
+    return min(JOB_LIMIT, POD_LIMIT - JOB_SUFFIX - 1 - len(str(max(workers, 1) - 1)))
+
+
+def digest(dataset_id: str) -> str:
+    """The first characters of the lower-case base32 sha256 of the whole id."""
+    from base64 import b32encode
+    from hashlib import sha256
+
+    return b32encode(sha256(dataset_id.encode()).digest()).decode().lower()[:DIGEST]

@@ -1,0 +1,242 @@
+"""The values file: the contract between Python and the chart, and how a catalogue entry becomes one.
+
+`values.schema.json` of the chart is generated from these models: `python -m staging_cronjobs.model.values`.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from ..errors import Refused, suggestion
+from .catalogue import Dataset
+from .spec import SPEC, misshapen, unwritable, without_nulls
+from .staged_version import StagedVersion
+
+LABEL = "staging-cronjobs/"
+JOB_LABEL = f"{LABEL}job."
+FORMAT = 1
+_OBJECT: dict[str, Any] = {"type": "object"}
+_SPEC_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "description": "The CronJob spec as the dataset gave it. Whether it is valid is asked of the cluster.",
+    "required": ["schedule", "jobTemplate"],
+    "properties": {
+        "schedule": {"type": "string"},
+        "jobTemplate": _OBJECT
+        | {
+            "required": ["spec"],
+            "properties": {"spec": _OBJECT | {"required": ["template"], "properties": {"template": _OBJECT}}},
+        },
+    },
+}
+
+
+class Record(BaseModel):
+    """Facts about a staged version. Changing them changes no job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # To the schema any number will do: the chart says in words what a newer one means.
+    format: Annotated[Literal[1], WithJsonSchema({"type": "integer", "minimum": 1})] = Field(
+        default=FORMAT, description="The version of this contract."
+    )
+    repository: str = Field(description="Where the code lives: owner/name.")
+    dataset_id: str = Field(description="The dataset's id.")
+    version: str = Field(description="The staged version: numbers joined by dots.")
+    branch: str = Field(description="The branch whose pushes deploy this release.")
+    commit: str = Field(description="The commit that was deployed.")
+    image: str = Field(description="The image that the jobs run.")
+    template_path: str = Field(description="Where the dataset's template lies in the repository.")
+    stores: list[str] = Field(description="Where this version writes; cleanup names them and deletes none.")
+
+    @property
+    def staged_version(self) -> StagedVersion:
+        """The dataset id and version as one."""
+        return StagedVersion(self.dataset_id, self.version)
+
+
+class Job(BaseModel):
+    """One cron job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="The CronJob's name, CRON_JOB_NAME and the Sentry monitor's slug: 50 at most.")
+    labels: dict[str, str] = Field(default={}, description="Labels that the dataset's object carried.")
+    annotations: dict[str, str] = Field(default={}, description="Annotations that the dataset's object carried.")
+    spec: Annotated[dict[str, Any], WithJsonSchema(_SPEC_SHAPE)]
+
+
+class Values(BaseModel):
+    """Everything the chart needs for one staged version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record: Record
+    suspend: bool = Field(
+        default=False,
+        description="true pauses every job; a job that its own spec suspends stays suspended.",
+    )
+    jobs: dict[str, Job] = Field(description="The cron jobs by key.")
+
+    @property
+    def release_labels(self) -> dict[str, str]:
+        """Labels for Helm's own record, which it carries from revision to revision: the identity and every job name."""
+        record = {f"{LABEL}dataset-id": self.record.dataset_id, f"{LABEL}dataset-version": self.record.version}
+        return record | {f"{JOB_LABEL}{key}": job.name for key, job in self.jobs.items()}
+
+
+def build(
+    dataset: Dataset, record: Record, *, skip: Collection[str] = (), prefix: str = "", namespace: str = ""
+) -> Values:
+    """The values of one staged version of `dataset`, without the jobs whose keys are in `skip`, not paused.
+
+    Raises `Refused` for a dataset without jobs, a job that is not a plain CronJob, names that cannot be made, and
+    values that Helm cannot carry.
+    """
+    staged = record.staged_version
+    jobs: dict[str, Job | None] = {}  # None: skipped, and so nothing else of it matters
+    for resource in dataset.cronjobs:
+        name = _check_resource(dataset.dataset_id, resource)
+        key = key_of(name, dataset.dataset_id, prefix)
+        if key in jobs:
+            raise Refused(f"dataset {dataset.dataset_id} gives two jobs with the key {key!r}: rename one ({name})")
+        jobs[key] = None if key in skip else _job(staged, name, key, resource, namespace)
+    kept = {key: job for key, job in sorted(jobs.items()) if job}
+    if not kept:
+        left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
+        raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
+    values = Values(record=record, jobs=kept)
+    if problems := "; ".join(unwritable(values.model_dump())):
+        raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problems}")
+    return values
+
+
+def check_skipped(dataset: Dataset, skip: Collection[str], prefix: str) -> None:
+    """Raises `Refused` when a key to skip is none of the dataset's: a typing error would deploy the job after all."""
+    keys = {key_of(name_of(r), dataset.dataset_id, prefix) for r in dataset.cronjobs}
+    if missing := sorted(set(skip) - keys):
+        raise Refused(f"dataset {dataset.dataset_id} has no job {missing[0]!r} to skip{suggestion(missing[0], keys)}")
+
+
+def name_of(resource: Mapping[str, Any]) -> str:
+    """The production name of a resource; an empty string when it has none."""
+    metadata = resource.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def key_of(name: str, dataset_id: str, prefix: str = "") -> str:
+    """What names a job within its dataset: its production name without the dataset id, or without the set prefix."""
+    for start in sorted(filter(None, (dataset_id, prefix)), key=len, reverse=True):
+        if name.startswith(f"{start}-"):
+            return name.removeprefix(f"{start}-")
+    raise Refused(
+        f"job {name!r} of dataset {dataset_id} is named neither {dataset_id}-<key>"
+        f"{f' nor {prefix}-<key>' if prefix else ''}: rename it, or set its prefix in [tool.staging-cronjobs]: "
+        f'job-prefixes = {{ "{dataset_id}" = "<prefix>" }}'
+    )
+
+
+def indexed_workers(spec: Mapping[str, Any]) -> int:
+    """How many Indexed pods a CronJob spec asks for; 1 for any other job."""
+    job = spec.get("jobTemplate", {}).get("spec", {})
+    completions = job.get("completions", 1)
+    return completions if job.get("completionMode") == "Indexed" and isinstance(completions, int) else 1
+
+
+def dump(values: Values) -> str:
+    """The values file: YAML in which every string is double-quoted, so that no reader takes one for something else."""
+    from io import StringIO
+
+    from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - ruamel's signature
+            return True
+
+    Representer.add_representer(str, lambda r, text: r.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = Representer
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.default_flow_style = False
+    yaml.width = 2**31
+    stream = StringIO()
+    yaml.dump(values.model_dump(), stream)
+    return stream.getvalue()
+
+
+def parse(release: str, value: object) -> Values:
+    """The values of an existing release. Raises `Refused` for what this program did not write or is too old to read."""
+    record = value.get("record") if isinstance(value, Mapping) else None
+    if not isinstance(record, Mapping):
+        raise Refused(f"release {release} is not a staged version: it has no record; nothing was touched")
+    if isinstance(record.get("format"), int | float) and record["format"] > FORMAT:
+        raise Refused(
+            f"release {release} was made by a newer version of this program (record format {record['format']}, "
+            f"known up to {FORMAT}): update staging-cronjobs"
+        )
+    try:
+        return Values.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(
+            f"release {release} has values of another shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
+
+
+def schema() -> str:
+    """`values.schema.json`, from the models: shape only."""
+    document: dict[str, Any] = Values.model_json_schema()
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "staging-cronjobs"}
+    document["properties"]["global"] = {"type": "object", "description": "Helm's own; not used."}
+    return json.dumps(_without_titles(document), indent=2) + "\n"
+
+
+def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
+    """The name of a resource that can be staged. Raises `Refused` for anything but a plain CronJob."""
+    metadata = resource.get("metadata")
+    kind = " ".join(str(resource[field]) for field in ("apiVersion", "kind") if resource.get(field))
+    if not (name := name_of(resource)) or not isinstance(metadata, Mapping):
+        raise Refused(f"dataset {dataset_id} gives a resource ({kind or 'no kind'}) without metadata.name: name it")
+    if kind != "batch/v1 CronJob":
+        raise Refused(
+            f"dataset {dataset_id} gives {name!r}, whose kind is {kind or 'missing'}: "
+            "only a batch/v1 CronJob can be staged"
+        )
+    extra = {k for k, v in metadata.items() if v not in (None, {}, [])} - {"name", "namespace", "labels", "annotations"}
+    if extra:
+        raise Refused(
+            f"job {name!r} of dataset {dataset_id} sets metadata.{min(extra)}, which a release does not carry"
+        )
+    return name
+
+
+def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
+    spec, metadata = without_nulls(resource.get("spec")), without_nulls(resource["metadata"])
+    marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
+    if problems := "; ".join(_problems(spec, marks)):
+        raise Refused(f"job {name!r}: {problems}")
+    if namespace and metadata.get("namespace", namespace) != namespace:
+        raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
+    return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)
+
+
+def _problems(spec: Any, marks: Mapping[str, Any]) -> Iterator[str]:
+    for field, texts in marks.items():
+        yield from misshapen(texts, {}, f"metadata.{field}")
+        for key, text in texts.items() if isinstance(texts, Mapping) else ():
+            yield from misshapen(text, "", f"metadata.{field}.{key}")
+    yield from misshapen(spec, SPEC, "spec")
+
+
+def _without_titles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_titles(v) for k, v in value.items() if k != "title" or not isinstance(v, str)}
+    return [_without_titles(v) for v in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    print(schema(), end="")

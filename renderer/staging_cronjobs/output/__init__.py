@@ -1,0 +1,1 @@
+"""What people and programs read: tables and sentences, Markdown summaries, annotations of GitHub Actions."""

@@ -1,0 +1,220 @@
+"""`staging cleanup`: everything of one staged version goes, from the release's own record; its stores stay.
+
+Until the last step the release is `uninstalling` or `uninstalled` in `helm list`, and the same command finishes it.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
+from ..external import cluster as clusters
+from ..external import git, helm, kubectl, sentry, shell
+from ..external.cluster import Cluster
+from ..external.helm import Release
+from ..external.sentry import Monitor
+from ..model.settings import Settings
+from ..model.staged_version import StagedVersion
+from . import Say, inventory, recovery
+
+AT_ONCE = 4
+DRAIN_POLL = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cleanup would do."""
+
+    cluster: Cluster
+    release: Release
+    checkout: git.Checkout | None  # None: no checkout at hand, or the branch is to be kept
+    head: str | None  # the commit that the branch is at; None when it is gone or unknown
+    project: sentry.Project | None  # None: not set up, or the monitors are to be kept
+    found: tuple[Monitor, ...] = ()
+    sentry_problem: str = ""  # why Sentry could not be asked; the jobs can go all the same
+    keep_branch: bool = False
+    keep_monitors: bool = False
+
+
+def plan(
+    settings: Settings,
+    cluster: Cluster,
+    staged: StagedVersion,
+    token: str = "",
+    *,
+    keep_branch: bool = False,
+    keep_monitors: bool = False,
+    branch_deleted: bool = False,
+) -> Plan:
+    """Find out what there is to clean up. Nothing is touched. Raises `Refused` when there is no such release.
+
+    With `branch_deleted`, for the event of a deletion: `Superseded` when there is none, or when the branch is back.
+    """
+    project = None if keep_monitors else sentry.connect(settings, token)
+    cluster.require_helm()
+    release = helm.find(cluster, staged.release)
+    if release is None and branch_deleted:
+        raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
+    if release is None:
+        raise Refused(
+            f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
+            f"To delete just the branch: git push {settings.remote} --delete {staged.branch}"
+        )
+    record = release.values.record
+    if record.staged_version != staged:
+        raise Refused(f"release {release.name} belongs to {record.dataset_id} v{record.version}: nothing was touched")
+    _check_own(cluster, release)
+    checkout = None if keep_branch else _checkout(settings, release)
+    head = checkout.remote_head(record.branch) if checkout else None
+    if branch_deleted and head:
+        raise Superseded(f"branch {record.branch} is there again, at {head[:12]}: nothing was touched")
+    found, problem = _monitors(project, release)
+    return Plan(cluster, release, checkout, head, project, tuple(found), problem, keep_branch, keep_monitors)
+
+
+def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
+    """Carry the plan out. With `drain`, running Jobs get that many seconds to end by themselves.
+
+    Raises `Unfinished` from the first change on: the same command finishes the work.
+    """
+    record = plan.release.values.record
+    if plan.checkout and plan.head:
+        # First, because it closes the door to new pushes.
+        say(f"deleting branch {record.branch}")
+        try:
+            plan.checkout.delete_branch(record.branch, plan.head)
+        except Outside as error:
+            raise Outside(
+                f"{error}; the cluster was not touched: allow it, or pass --keep-branch to leave the branch where it is"
+            ) from None
+    try:
+        remove(plan.cluster, plan.release, plan.project, say, drain=drain)
+    except Outside as error:
+        raise Unfinished(f"{error}; {AGAIN}") from None
+
+
+def remove(cluster: Cluster, release: Release, project: sentry.Project | None, say: Say, *, drain: float = 0) -> None:
+    """Jobs and pods, then monitors, then the record: a check-in of a late pod would make its monitor again."""
+    settled = recovery.settle(cluster, release, say)
+    if settled is None:
+        return
+    if drain and settled.pending:
+        recovery.take_over(cluster, settled, say)  # or Helm refuses to pause it
+        settled = helm.find(cluster, release.name) or settled
+    if drain and settled.live:
+        _drain(cluster, settled, drain, say)
+    say(f"deleting release {release.name}, its Jobs and pods")
+    recovery.clear(cluster, settled)
+    if project:
+        _delete_monitors(project, settled.job_names, say)
+    if helm.status(cluster, release.name) not in (None, *helm.GOING):
+        raise Superseded(
+            f"release {release.name} was deployed again meanwhile, by a newer push: that one was left alone"
+        )
+    helm.uninstall(cluster, release.name, keep_history=False)
+
+
+def _check_own(cluster: Cluster, release: Release) -> None:
+    """Helm deletes by name: a CronJob that somebody put in place of ours would go with the release."""
+    names = [job.name for job in release.values.jobs.values()]
+    if foreign := kubectl.foreign(cluster, kubectl.existing(cluster, names), release.name):
+        raise Refused(
+            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its: nothing was "
+            "touched; rename or delete that CronJob first"
+        )
+
+
+def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
+    try:
+        checkout = git.checkout(settings)
+    except Outside:
+        return None
+    if checkout.repository != release.values.record.repository:
+        raise Refused(
+            f"release {release.name} was deployed from {release.values.record.repository}, this is a checkout of "
+            f"{checkout.repository}: nothing was touched; run this in the right one"
+        )
+    return checkout
+
+
+def _monitors(project: sentry.Project | None, release: Release) -> tuple[list[Monitor], str]:
+    if project is None:
+        return [], ""
+    try:
+        return sentry.find(project, release.job_names), ""
+    except Outside as error:
+        return [], str(error)
+
+
+def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> None:
+    """Pause, then wait for the Jobs that run. Raises `Unfinished` when they outlast the limit."""
+    if not release.values.suspend:
+        say(f"pausing release {release.name}")
+        paused = release.values.model_copy(update={"suspend": True})
+        helm.upgrade(cluster, release.name, paused, release.labels, "paused to drain")
+    deadline = time.monotonic() + limit
+    shown: list[str] = []
+    while jobs := kubectl.active_jobs(cluster, release):
+        if jobs != shown:
+            say(f"waiting for {len(jobs)} running Jobs: {', '.join(jobs)}")
+            shown = jobs
+        if time.monotonic() > deadline:
+            raise Unfinished(
+                f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s; it is paused: run the same command "
+                "again to wait on, or without --drain to stop them"
+            )
+        time.sleep(min(DRAIN_POLL, limit / 10))
+
+
+def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -> None:
+    """Delete, then list again: Sentry answers before it has deleted, and a check-in may have made one again."""
+    found = sentry.find(project, slugs)
+    for monitor in found:
+        say(f"deleting monitor {monitor.slug}")
+        sentry.delete(project, monitor)
+    if found and (back := sentry.find(project, slugs, seen=True)):
+        for monitor in back:
+            say(f"monitor {monitor.slug} came back: a late check-in made it again; deleting it again")
+            sentry.delete(project, monitor)
+        if left := sentry.find(project, slugs, seen=True):
+            raise Unfinished(
+                f"{project}: monitor {left[0].slug} comes back after it is deleted: something still checks in; find "
+                "it, then run the same command again"
+            )
+
+
+def targets(
+    settings: Settings, named: Sequence[str], dataset_id: str, version: str, all_versions: bool
+) -> list[StagedVersion]:
+    """The staged versions that the options name. Raises `Usage`, or `Refused` when nothing of the dataset is staged."""
+    if not all_versions:
+        return [StagedVersion.from_branch(branch) for branch in dict.fromkeys(named)]
+    if not dataset_id or version or named:
+        raise Usage("--all-versions goes with --dataset-id alone")
+    cluster = clusters.connect(settings)
+    found = [row["version"] for row in inventory.rows(cluster) if row["dataset_id"] == dataset_id]
+    if not found:
+        raise Refused(f"no version of {dataset_id} is staged in {cluster}: nothing was touched")
+    return [StagedVersion(dataset_id, v) for v in found]
+
+
+def run_many(targets: Sequence[StagedVersion], flags: Sequence[str], token: str, say: Say, show: Say) -> None:
+    """Clean up all of them, each in a process of its own, so that one cannot stop another; `show` gets their results.
+
+    Raises `Unfinished` that names how many are not done."""
+    program = (sys.executable, "-m", "staging_cronjobs.cli", "cleanup", "--yes", *flags)
+    commands = [(*program, "--branch", target.branch) for target in targets]
+    # The children ask Sentry themselves: the token goes by environment, never by command line. Annotations are ours.
+    secret = {"GITHUB_ACTIONS": "", **({"SENTRY_AUTH_TOKEN": token} if token else {})}
+    failed = 0
+    for target, result in zip(targets, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
+        failed += result.code != 0
+        last = (result.stderr.strip().splitlines() or [""])[-1].removeprefix("error: ")
+        say(f"{target.branch}: {f'exit code {result.code}: {last}' if result.code else 'done'}")
+        if result.stdout:
+            show(result.stdout.rstrip())
+    if failed:
+        raise Unfinished(
+            f"{failed} of {len(targets)} staged versions are not cleaned up: see above, and run this again"
+        )

@@ -1,0 +1,220 @@
+"""`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
+from ..external import cluster as clusters
+from ..external import git, helm, kubectl
+from ..external.cluster import Cluster
+from ..external.helm import Release
+from ..model import catalogue, diff, values
+from ..model.catalogue import Dataset
+from ..model.diff import Changes
+from ..model.settings import Settings
+from ..model.staged_version import StagedVersion
+from ..model.values import Record, Values
+from . import Say, preflight, recovery
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a deploy did."""
+
+    cluster: Cluster
+    release: str
+    installed: bool  # False: an existing release was upgraded
+    values: Values
+    main_version: str | None
+    changes: Changes
+    warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
+    notices: tuple[str, ...] = ()
+
+
+def deploy(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    load: Callable[[str], list[Dataset]],
+    *,
+    paused: bool = False,
+    skip: Collection[str] = (),
+    say: Say,
+) -> Outcome:
+    """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given."""
+    _check_image(image)
+    checkout = git.checkout(settings)
+    say(f"fetching {settings.main} of {checkout.repository}")
+    checkout.fetch_main()
+    say("loading the datasets")
+    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    main = f"{settings.remote}/{settings.main}"
+    main_version = checkout.main_version(preflight.check_template(dataset, staged))
+    preflight.check_main(staged, main, main_version)
+    cluster = clusters.connect(settings)
+    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
+    say(f"asking the cluster ({cluster})")
+    cluster.require_helm()
+    production = _production(dataset, settings)
+    names = [job.name for job in new.jobs.values()]
+    found = kubectl.existing(cluster, {*names, *production.values()})
+    theirs = {key: found[name] for key, name in production.items() if name in found}
+    if main_version is None:
+        there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
+        preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
+    ours = {name: cronjob for name, cronjob in found.items() if name in names}
+    preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
+    wanted = helm.dry_run(cluster, staged.release, new, ours)
+    warnings = preflight.missing(cluster, new)
+    warnings += preflight.shared(new, production) if main_version else []
+    # Late: what a person pauses or resumes from here on would be undone.
+    release = helm.find(cluster, staged.release)
+    preflight.check_identity(release, new.record)
+    release = recovery.settle(cluster, release, say) if release else None
+    _check_head(checkout, staged, new.record.commit)
+    live = release is not None and release.live
+    before = ran = release.values if release and live else None
+    if release and release.pending:
+        recovery.take_over(cluster, release, say)
+        ran = helm.values_of(cluster, release.name) if release.deployed is not None else None
+    elif release and release.status == "uninstalling":
+        recovery.clear(cluster, release)
+    # A pause that was killed is still meant: `before` is what was asked for last, `ran` what really ran.
+    suspend = paused or (before.suspend if before else settings.first_deploy == "paused")
+    new = new.model_copy(update={"suspend": suspend})
+    stopped = _stopped(cluster, release, names) if release and live else []
+    say(f"{'upgrading' if live else 'installing'} release {staged.release}")
+    helm.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
+    notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
+    warnings += _left(cluster, new, wanted) if live else []
+    changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
+    notices = [*_image_notice(new), *notices]
+    return Outcome(cluster, staged.release, not live, new, main_version, changed, tuple(warnings), tuple(notices))
+
+
+def render(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    load: Callable[[str], list[Dataset]],
+    *,
+    paused: bool = False,
+    skip: Collection[str] = (),
+) -> Values:
+    """The values of one staged version: no cluster and no remote is asked."""
+    _check_image(image)
+    checkout = git.checkout(settings)
+    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    preflight.check_template(dataset, staged)
+    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
+    return new.model_copy(update={"suspend": paused})
+
+
+def _render(
+    settings: Settings,
+    staged: StagedVersion,
+    image: str,
+    dataset: Dataset,
+    checkout: git.Checkout,
+    *,
+    skip: Collection[str],
+    namespace: str,
+) -> Values:
+    prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+    record = Record(
+        repository=checkout.repository,
+        dataset_id=staged.dataset_id,
+        version=staged.version,
+        branch=staged.branch,
+        commit=checkout.head(),
+        image=image,
+        template_path=checkout.relative(dataset.template_path or ""),
+        stores=dataset.stores,
+    )
+    new = values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
+    values.check_skipped(dataset, skip, prefix)
+    return new
+
+
+def _check_image(image: str) -> None:
+    if not image or image != image.strip() or any(c.isspace() for c in image):
+        raise Usage(f"the image is {image!r}: pass --docker-image with the image that the jobs run")
+
+
+def _check_head(checkout: git.Checkout, staged: StagedVersion, commit: str) -> None:
+    """Just before the change: a deploy that finishes after a cleanup would be an orphan for ever."""
+    head = checkout.remote_head(staged.branch)
+    if head is None:
+        raise Superseded(f"branch {staged.branch} is not on {checkout.remote}: push it first, or it was deleted")
+    if head != commit:
+        raise Superseded(
+            f"branch {staged.branch} is at {head[:12]} on {checkout.remote}, not at {commit[:12]}: "
+            "a newer push deploys it"
+        )
+
+
+def _after(
+    cluster: Cluster, checkout: git.Checkout, staged: StagedVersion, commit: str, *, keep_record: bool, say: Say
+) -> list[str]:
+    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
+
+    With `keep_record` the release stays as `uninstalled`: a job may have made its monitor, and only a cleanup, which
+    has Sentry's token, can tell.
+    """
+    try:
+        head = checkout.remote_head(staged.branch)
+    except Outside as error:
+        raise Unfinished(
+            f"{staged.release} is deployed, but whether its branch still exists is unknown: {error}"
+        ) from None
+    if head is None:
+        if release := helm.find(cluster, staged.release):
+            say(f"deleting release {staged.release} again")
+            try:
+                recovery.clear(cluster, release)
+                if not keep_record:
+                    helm.uninstall(cluster, staged.release, keep_history=False)
+            except (Outside, Unfinished) as error:
+                reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
+                raise Unfinished(
+                    f"branch {staged.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
+                    f"`staging cleanup --branch {staged.branch}` finishes it"
+                ) from None
+        raise Superseded(f"branch {staged.branch} was deleted meanwhile: release {staged.release} was removed again")
+    if head != commit:
+        return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
+    return []
+
+
+def _production(dataset: Dataset, settings: Settings) -> dict[str, str]:
+    """The names of the dataset's production jobs by key."""
+    prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+    names = [values.name_of(cronjob) for cronjob in dataset.cronjobs]
+    return {values.key_of(name, dataset.dataset_id, prefix): name for name in names}
+
+
+def _stopped(cluster: Cluster, release: Release, names: Collection[str]) -> list[str]:
+    """Jobs that run now and that an upgrade to the CronJobs `names` stops: Helm deletes a dropped one with its Jobs."""
+    ran = release.job_names if release.pending else {job.name for job in release.values.jobs.values()}
+    dropped = ran - {*names}
+    return kubectl.active_jobs(cluster, release, dropped) if dropped else []
+
+
+def _left(cluster: Cluster, new: Values, wanted: Mapping[str, kubectl.Object]) -> list[str]:
+    """What somebody else's change left, by the cluster's own word; the deploy is done, whatever it answers."""
+    try:
+        return diff.left(new, wanted, kubectl.existing(cluster, [job.name for job in new.jobs.values()]))
+    except Outside as error:
+        return [f"whether the jobs are what they should be is unknown: {error}"]
+
+
+def _image_notice(new: Values) -> list[str]:
+    pods = [job.spec["jobTemplate"]["spec"]["template"]["spec"] for job in new.jobs.values()]
+    images = {c.get("image") for pod in pods for c in pod["containers"]}
+    if new.record.image in images:
+        return []
+    return [f"no job runs the image {new.record.image}: they run {', '.join(sorted(map(str, images)))}"]
+
+
+def _description(record: Record) -> str:
+    return f"{record.branch} at {record.commit[:12]}"

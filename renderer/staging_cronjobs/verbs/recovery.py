@@ -1,0 +1,69 @@
+"""A release that another helm is at work on, or was killed at work on: wait for the living, take over from the dead."""
+
+import time
+
+from ..errors import AGAIN, Outside, Unfinished
+from ..external import helm, kubectl
+from ..external.cluster import Cluster
+from ..external.helm import Release
+from . import Say
+
+TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
+POLL = 2.0  # seconds
+
+
+def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
+    """The release once no living helm is at work on it: it may still be pending, and is dead then.
+
+    Waits TIMEOUTS times Helm's --timeout at most, counted from the lock's own age.
+    """
+    patience = TIMEOUTS * cluster.timeout_seconds
+    current: Release | None = release
+    if release.pending and release.age < patience:
+        say(f"waiting for another helm: {release.name} is {release.status} since {release.age:.0f} s")
+    while current and current.pending and current.age < patience:
+        time.sleep(min(POLL, patience - current.age))
+        current = helm.find(cluster, release.name)
+    return current
+
+
+def take_over(cluster: Cluster, release: Release, say: Say) -> None:
+    """Free a release whose helm was killed: back to its last deployed revision, or away when it has none."""
+    say(f"taking over {release.name}: a helm was killed and left it {release.status}")
+    if release.deployed is not None:
+        helm.rollback(cluster, release.name, release.deployed)
+    else:
+        clear(cluster, release)
+
+
+def clear(cluster: Cluster, release: Release) -> None:
+    """Delete the release's objects and see that they are gone; its record stays, as `uninstalled`.
+
+    Raises `Unfinished` when objects outlive the wait: only kubectl's word counts, Helm may say `uninstalled` while
+    objects live.
+    """
+    if release.status != "uninstalled":  # --keep-history on `uninstalled` fails, on both majors
+        _uninstall(cluster, release)
+    kubectl.delete_leftovers(cluster, release)
+    deadline = time.monotonic() + cluster.gone_seconds
+    while remains := kubectl.remains(cluster, release):
+        if time.monotonic() > deadline:
+            shown = ", ".join(remains[:5]) + (f" and {len(remains) - 5} more" if len(remains) > 5 else "")
+            raise Unfinished(
+                f"{cluster}: {shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?): "
+                f"{AGAIN}"
+            )
+        time.sleep(POLL / 4)
+
+
+def _uninstall(cluster: Cluster, release: Release) -> None:
+    try:
+        helm.uninstall(cluster, release.name, keep_history=True)
+    except Outside as error:
+        # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
+        now = helm.find(cluster, release.name)
+        if now and now.status != "uninstalled":
+            kubectl.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
+            raise Unfinished(f"{error}; {AGAIN}") from None
+        if "is forbidden" in str(error):
+            raise Unfinished(f"{error}; {AGAIN}") from None

@@ -1,0 +1,156 @@
+"""`staging sweep`: what was forgotten. Only what is provably ours and over is ever removed.
+
+A failed, partial or empty listing of anything is an error, never "all gone".
+"""
+
+from dataclasses import dataclass
+
+from ..errors import StagingError, Unfinished
+from ..external import git, helm, kubectl, sentry
+from ..external.cluster import Cluster
+from ..external.helm import Release
+from ..external.sentry import Monitor
+from ..model.settings import Settings
+from ..model.staged_version import StagedVersion
+from . import Say, cleanup, inventory
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was forgotten, or that a person should look at."""
+
+    kind: str  # no-branch, unfinished, dropped-monitor: removable; the others are only reported
+    name: str
+    detail: str
+    removable: bool = False
+    staged: StagedVersion | None = None
+    monitor: Monitor | None = None
+
+
+def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *, grace: float) -> list[Finding]:
+    """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
+    checkout = git.checkout(settings)
+    checkout.fetch_main()
+    heads = checkout.stage_branches()
+    there = sentry.listed(project) if project else []
+    found: list[Finding] = []
+    staged: set[str] = set()
+    recorded: set[str] = set()
+    for row in inventory.rows(cluster):
+        release = helm.find(cluster, row["release"])
+        if release is None:
+            continue
+        recorded |= release.job_names
+        record = release.values.record
+        if record.repository != checkout.repository:
+            continue
+        staged.add(record.branch)
+        found += _of_release(release, record.branch in heads, grace)
+        found += _of_main(release, checkout.main_version(record.template_path))
+        found += _of_monitors(release, there, grace)
+    found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
+    return [*found, *_unproven_cronjobs(cluster), *_unproven_monitors(there, recorded)]
+
+
+def remove(
+    settings: Settings,
+    cluster: Cluster,
+    found: list[Finding],
+    token: str,
+    *,
+    keep_monitors: bool,
+    limit: int,
+    say: Say,
+    fail: Say,
+) -> None:
+    """Remove what can be, `limit` at most; `fail` is told what failed. Raises `Unfinished` when some of it did."""
+    removable = [f for f in found if f.removable]
+    failed = 0
+    for finding in removable[:limit]:
+        say(f"removing {finding.kind} {finding.name}")
+        try:
+            _remove(settings, cluster, finding, token, keep_monitors, say)
+        except StagingError as error:
+            failed += 1
+            fail(f"{finding.name}: {error}")
+    if left := len(removable[limit:]):
+        say(f"{left} more are left for the next run (--max {limit})")
+    if failed:
+        raise Unfinished(f"{failed} of {len(removable[:limit])} could not be removed: see above, and run this again")
+
+
+def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, keep_monitors: bool, say: Say) -> None:
+    """Asked again just before: what was pushed or deployed meanwhile is not forgotten."""
+    if finding.staged is None:
+        return
+    if finding.monitor:
+        release = helm.find(cluster, finding.staged.release)
+        project = sentry.connect(settings, token)
+        if project and release and finding.monitor.slug in release.dropped:
+            sentry.delete(project, finding.monitor)
+        return
+    # A branch that is there beside an unfinished cleanup was pushed after it: its own deploy follows.
+    unfinished = finding.kind == "unfinished"
+    plan = cleanup.plan(settings, cluster, finding.staged, token, keep_branch=unfinished, keep_monitors=keep_monitors)
+    if plan.head is not None:
+        say(f"{finding.staged.branch} is there again: left alone")
+        return
+    if unfinished and plan.release.live:
+        say(f"release {plan.release.name} is {plan.release.status} again: left alone")
+        return
+    if plan.project is None and not keep_monitors:
+        say(f"monitors are not touched, Sentry is not set up: {', '.join(sorted(plan.release.job_names))}")
+    cleanup.run(plan, say)
+
+
+def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:
+    staged = release.values.record.staged_version
+    old = release.age >= grace
+    young = "" if old else f", changed {release.age:.0f} s ago: too young to remove"
+    if not release.live:
+        detail = f"its cleanup is unfinished ({release.status}){young}"
+        return [Finding("unfinished", release.name, detail, old, staged)]
+    if not has_branch:
+        return [Finding("no-branch", release.name, f"branch {staged.branch} is gone{young}", old, staged)]
+    return []
+
+
+def _of_main(release: Release, main: str | None) -> list[Finding]:
+    version = release.values.record.version
+    if main is None or not release.live:
+        return []
+    if main == version:
+        return [Finding("on-main", release.name, f"main has version {version} too: two writers, clean this up")]
+    if _numbers(main) > _numbers(version):
+        return [Finding("overtaken", release.name, f"main is at {main}: a legacy version, kept until you clean it up")]
+    return []
+
+
+def _of_monitors(release: Release, there: list[Monitor], grace: float) -> list[Finding]:
+    detail, staged = f"its job was dropped from {release.name}", release.values.record.staged_version
+    old = release.age >= grace
+    return [Finding("dropped-monitor", m.slug, detail, old, staged, m) for m in there if m.slug in release.dropped]
+
+
+def _without_release(branch: str) -> Finding:
+    return Finding("no-release", branch, "a branch without a release in this namespace: never deployed, or another's")
+
+
+def _unproven_cronjobs(cluster: Cluster) -> list[Finding]:
+    """CronJobs that carry our label without Helm's mark of the same release: copies, say."""
+    everything = kubectl.labelled(cluster)
+    ours = {c["metadata"]["name"] for c in kubectl.owned(cluster, everything)}
+    others = [c for c in everything if c["metadata"]["name"] not in ours]
+    detail = "CronJob with our labels that release {} does not own"
+    return [Finding("unproven", c["metadata"]["name"], detail.format(kubectl.release_of(c))) for c in others]
+
+
+def _unproven_monitors(there: list[Monitor], recorded: set[str]) -> list[Finding]:
+    detail = "monitor named like a staged job that no release here has on record"
+    return [
+        Finding("unproven", m.slug, detail) for m in there if m.slug.startswith("staging-") and m.slug not in recorded
+    ]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

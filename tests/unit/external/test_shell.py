@@ -1,0 +1,246 @@
+"""How programs are started, watched and ended; every program here is a real one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from staging_cronjobs.errors import Outside
+from staging_cronjobs.external import shell
+
+PRINT = "import os; print('\\n'.join(f'{k}={v}' for k, v in os.environ.items()))"
+
+
+def python(code: str, *args: str, **options: object) -> shell.Result:
+    return shell.run(sys.executable, "-c", code, *args, **options)  # ty: ignore[invalid-argument-type]
+
+
+def environment_of_a_child(**options: object) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in python(PRINT, **options).stdout.splitlines() if "=" in line)
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_output_error_and_exit_code_are_kept_apart() -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    assert python(code, check=False) == shell.Result("out\n", "err\n", 3)
+
+
+def test_children_get_neither_secrets_nor_another_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENTRY_AUTH_TOKEN", "sntryu_secret")
+    monkeypatch.setenv("SENTRY_ORG", "weather")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"):
+        monkeypatch.setenv(name, "/elsewhere")
+    for name in ("GIT_ASKPASS", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL", "KUBECONFIG"):
+        monkeypatch.setenv(name, "/kept")
+    found = environment_of_a_child()
+    assert "sntryu_secret" not in found.values()
+    assert "/elsewhere" not in found.values()
+    assert [found[name] for name in ("GIT_ASKPASS", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL", "KUBECONFIG")] == (
+        ["/kept"] * 4
+    )
+    assert (found["SENTRY_ORG"], found["GIT_TERMINAL_PROMPT"]) == ("weather", "0")
+    assert os.environ["SENTRY_AUTH_TOKEN"] == "sntryu_secret"
+
+
+def test_every_variable_that_git_calls_local_is_stripped(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True)
+    kept = {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}  # `git -c`: settings, such as credentials in CI
+    local = set(told.stdout.split()) - kept
+    assert len(local) > 10
+    for name in local:
+        monkeypatch.setenv(name, "/elsewhere")
+    assert "/elsewhere" not in environment_of_a_child().values()
+
+
+def test_variables_that_a_call_adds_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLOUR", "red")
+    found = environment_of_a_child(env={"COLOUR": "blue", "SENTRY_AUTH_TOKEN": "given"})
+    assert (found["COLOUR"], found["SENTRY_AUTH_TOKEN"]) == ("blue", "given")
+
+
+def test_a_missing_program_is_one_sentence() -> None:
+    with pytest.raises(Outside) as caught:
+        shell.run("no-such-program", "--version")
+    assert str(caught.value) == ("no-such-program is not installed, or not on PATH: install it and run this again")
+
+
+@pytest.mark.parametrize("argument", [None, False, 5, b"x", Path("x")])
+def test_arguments_that_are_no_strings_are_a_bug(argument: object) -> None:
+    with pytest.raises(TypeError, match="arguments must be strings"):
+        shell.run("echo", "a", argument)  # ty: ignore[invalid-argument-type]
+
+
+def test_arguments_arrive_unchanged() -> None:
+    args = ["", " ", "$(id)", "`id`", "a;b|c&d", "*", "--x=y", "-", "é\U0001f600", "line\nline", '"', "'", "\\"]
+    assert python("import sys; print(repr(sys.argv[1:]))", *args).stdout.strip() == repr(args)
+
+
+def test_a_program_finds_no_terminal_and_the_given_input_alone() -> None:
+    code = "import sys; print([f.isatty() for f in (sys.stdin, sys.stdout, sys.stderr)], repr(sys.stdin.read()))"
+    assert python(code).stdout == "[False, False, False] ''\n"
+    assert python(code, stdin="a\né").stdout == "[False, False, False] 'a\\né'\n"
+
+
+def test_large_input_and_output_pass_whole() -> None:
+    text = "".join(f"{number:07d}\n" for number in range(200_000))  # 1.6 MB each way
+    result = shell.run("cat", stdin=text)
+    assert result.stdout == text
+
+
+def test_much_on_standard_error_holds_nobody_up() -> None:
+    result = python("import sys; sys.stderr.write('x' * 5_000_000); print('done')")
+    assert (result.stdout, len(result.stderr)) == ("done\n", 5_000_000)
+
+
+def test_a_program_that_reads_no_input_is_no_error() -> None:
+    assert python("print('done')", stdin="x" * 5_000_000).stdout == "done\n"
+
+
+def test_output_that_is_not_text_is_replaced_and_not_an_error() -> None:
+    result = python(r"import sys; sys.stdout.buffer.write(b'a\xffb'); sys.stderr.buffer.write(b'c\xfed')")
+    assert (result.stdout, result.stderr) == ("a\ufffdb", "c\ufffdd")
+
+
+def test_a_failing_program_is_quoted_on_one_line() -> None:
+    code = "import sys; print('on stdout'); print('first\\n\\n   second', file=sys.stderr); sys.exit(2)"
+    with pytest.raises(Outside) as caught:
+        python(code)
+    assert str(caught.value) == f"{Path(sys.executable).name} failed: first second"
+
+
+@pytest.mark.parametrize(
+    ("code", "complaint"),
+    [("print('only here')", "only here"), ("", "exit code 7")],
+)
+def test_a_program_that_says_nothing_on_stderr_is_quoted_all_the_same(code: str, complaint: str) -> None:
+    assert python(f"{code}\nimport sys; sys.exit(7)", check=False).complaint == complaint
+
+
+def test_a_program_that_a_signal_ended_has_a_negative_code() -> None:
+    assert python("import os; os.kill(os.getpid(), 9)", check=False).code == -9
+
+
+def test_a_program_runs_in_the_given_folder(tmp_path: Path) -> None:
+    assert python("import os; print(os.getcwd())", cwd=tmp_path).stdout.strip() == str(tmp_path)
+
+
+def test_output_can_go_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "noise.txt"
+    result = python("import sys; print('out', flush=True); print('err', file=sys.stderr)", output=file)
+    assert (result.stdout, result.stderr, result.code) == ("", "", 0)
+    assert file.read_text() == "out\nerr\n"
+
+
+def test_a_grandchild_that_keeps_the_output_open_holds_nobody_up(tmp_path: Path) -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '30']).pid)"
+    start = time.monotonic()
+    python(code, output=tmp_path / "noise.txt")
+    assert time.monotonic() - start < 10
+    os.kill(int((tmp_path / "noise.txt").read_text()), signal.SIGKILL)
+
+
+IGNORING = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+def test_a_program_that_takes_too_long_is_ended_even_if_it_ignores_sigterm(tmp_path: Path) -> None:
+    file, start = tmp_path / "pid", time.monotonic()
+    with pytest.raises(Outside, match=f"{Path(sys.executable).name} .*took longer than 1 s and was stopped"):
+        python(IGNORING, str(file), timeout=1)
+    assert time.monotonic() - start < 10
+    assert not alive(int(file.read_text()))
+
+
+OBEYING = """
+import os, signal, sys, time
+def end(*_):
+    open(sys.argv[1] + ".ended", "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+open(sys.argv[1], "w").write(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+def test_an_interrupt_ends_the_program_kindly_and_wins(tmp_path: Path) -> None:
+    """As ^C does: helm must have the time to mark its release failed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if file.exists() and file.read_text():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    file = tmp_path / "pid"
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            python(OBEYING, str(file))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert Path(f"{file}.ended").exists()
+    assert not alive(int(file.read_text()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_program_starts_ends_it_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sh
+
+    start: Any = sh.Command.__call__
+    pids = []
+
+    def interrupted(self: sh.Command, *args: object, **options: object) -> object:
+        process = start(self, *args, **options)
+        pids.append(process.pid)
+        os.kill(os.getpid(), number)  # the process exists, and nobody has its handle yet
+        return process
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sh.Command, "__call__", interrupted)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            python("import time; time.sleep(60)")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert not alive(pids[0])
+
+
+def test_many_programs_run_side_by_side_and_answer_in_order() -> None:
+    code = (
+        "import sys, time; time.sleep(float(sys.argv[1])); print(sys.argv[1]); sys.exit(int(float(sys.argv[1]) * 10))"
+    )
+    pauses = ["0.9", "0.1", "0.3"]
+    start = time.monotonic()
+    results = list(shell.run_all([(sys.executable, "-c", code, pause) for pause in pauses], at_once=3))
+    assert [(r.stdout.strip(), r.code) for r in results] == [("0.9", 9), ("0.1", 1), ("0.3", 3)]
+    assert time.monotonic() - start < 5
+
+
+def test_no_more_programs_run_at_once_than_allowed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; mark = os.path.join(sys.argv[1], str(os.getpid())); open(mark, 'w').close(); "
+        "time.sleep(0.2); print(len(os.listdir(sys.argv[1]))); os.remove(mark)"
+    )
+    results = shell.run_all([(sys.executable, "-c", code, str(tmp_path))] * 5, at_once=2)
+    assert max(int(r.stdout) for r in results) == 2

@@ -1,0 +1,407 @@
+"""The values file: from a catalogue entry to what the chart gets, and back from an existing release."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from staging_cronjobs.errors import Refused
+from staging_cronjobs.model import values
+from staging_cronjobs.model.catalogue import Dataset
+from staging_cronjobs.model.values import Job, Record, Values, build, key_of
+
+RECORD = Record(
+    repository="dynamical-demo/weather",
+    dataset_id="ridge-snow",
+    version="0.2.0",
+    branch="stage/ridge-snow/v0.2.0",
+    commit="1234567e8",
+    image="example.registry/weather:1234567e8",
+    template_path="src/latest.zarr",
+    stores=["s3://weather-data/ridge-snow/v0.2.0.icechunk"],
+)
+POD = "spec.jobTemplate.spec.template.spec"
+CHART = Path(__file__).parents[3] / "charts" / "staging-cronjobs"
+
+
+def cronjob(name: str = "ridge-snow-update", **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": name, **metadata},
+        "spec": spec(),
+    }
+
+
+def spec() -> dict[str, Any]:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "worker", "image": "i:1", "command": ["true"]}]}
+    return {"schedule": "0 5 * * *", "suspend": False, "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+
+
+def at(resource: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The resource with another value at a dotted path."""
+    changed = copy.deepcopy(resource)
+    *folders, last = path.split(".")
+    place: Any = changed
+    for folder in folders:
+        place = place[int(folder)] if isinstance(place, list) else place.setdefault(folder, {})
+    place[last] = value
+    return changed
+
+
+def built(*cronjobs: dict[str, Any], **options: Any) -> Values:
+    return build(Dataset(dataset_id="ridge-snow", version="0.2.0", cronjobs=list(cronjobs)), RECORD, **options)
+
+
+def refusal(*cronjobs: dict[str, Any], **options: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        built(*cronjobs, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "key"),
+    [
+        ("ridge-snow-update", "", "update"),
+        ("ridge-snow-archive-grib-files", "", "archive-grib-files"),
+        ("ridge-snow-forecast-update", "", "forecast-update"),
+        ("rs-update", "rs", "update"),
+        ("ridge-snow-update", "rs", "update"),
+        ("ridge-snow-fast-update", "ridge-snow-fast", "update"),
+        ("ridge-snow-update", "ridge", "update"),
+        ("ridge-update", "ridge", "update"),
+        ("ridge-snow-", "", ""),
+    ],
+)
+def test_a_key_is_the_name_without_the_longest_known_start(name: str, prefix: str, key: str) -> None:
+    assert key_of(name, "ridge-snow", prefix) == key
+
+
+@pytest.mark.parametrize("name", ["update", "ridge-snow", "ridge-snowupdate", "xridge-snow-update", "rs-update"])
+def test_a_name_that_begins_with_neither_says_how_to_set_its_prefix(name: str) -> None:
+    with pytest.raises(Refused) as caught:
+        key_of(name, "ridge-snow", "other")
+    assert f"job '{name}' of dataset ridge-snow is named neither ridge-snow-<key> nor other-<key>" in str(caught.value)
+    assert 'job-prefixes = { "ridge-snow" = "<prefix>" }' in str(caught.value)
+
+
+def test_a_job_gets_its_staged_name_and_keeps_everything_else() -> None:
+    labels, annotations = {"team": "snow"}, {"since": "2024-05-01"}
+    resource = cronjob(labels=labels, annotations=annotations, namespace=None)
+    given = copy.deepcopy(resource)
+    found = built(resource)
+    name = "staging-ridge-snow-v0-2-0-update"
+    assert found.jobs == {"update": Job(name=name, labels=labels, annotations=annotations, spec=spec())}
+    assert (found.suspend, found.record) == (False, RECORD)
+    assert resource == given
+
+
+def test_jobs_are_sorted_by_key() -> None:
+    found = built(cronjob("ridge-snow-validate"), cronjob("ridge-snow-archive"), cronjob())
+    assert list(found.jobs) == ["archive", "update", "validate"]
+
+
+def test_skipped_jobs_are_left_out() -> None:
+    assert list(built(cronjob(), cronjob("ridge-snow-archive"), skip=["archive", "other"]).jobs) == ["update"]
+
+
+def test_nothing_else_is_asked_of_a_skipped_job() -> None:
+    broken = cronjob("ridge-snow-archive-v2") | {"spec": None}
+    assert list(built(cronjob(), broken, skip=["archive-v2"]).jobs) == ["update"]
+
+
+def test_a_dataset_without_jobs_is_refused() -> None:
+    assert refusal() == "dataset ridge-snow has no jobs to stage"
+
+
+def test_a_dataset_whose_jobs_are_all_skipped_is_refused_by_their_keys() -> None:
+    jobs = (cronjob(), cronjob("ridge-snow-archive"))
+    message = refusal(*jobs, skip={"update", "archive"})
+    assert message == "dataset ridge-snow has no jobs to stage: all of them (update, archive) are skipped"
+
+
+def test_two_jobs_with_one_key_are_refused() -> None:
+    message = refusal(cronjob("rs-update"), cronjob("ridge-snow-update"), prefix="rs")
+    assert message == "dataset ridge-snow gives two jobs with the key 'update': rename one (ridge-snow-update)"
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind"),
+    [("batch/v1", "Job"), ("apps/v1", "Deployment"), ("batch/v1beta1", "CronJob"), (None, None), ("batch/v1", "List")],
+)
+def test_only_a_cron_job_of_batch_v1_can_be_staged(api_version: str | None, kind: str | None) -> None:
+    message = refusal(cronjob() | {"apiVersion": api_version, "kind": kind})
+    shown = f"{api_version} {kind}" if kind else "missing"
+    assert f"gives 'ridge-snow-update', whose kind is {shown}: only a batch/v1 CronJob can be staged" in message
+
+
+def test_a_job_of_another_namespace_is_refused() -> None:
+    assert built(cronjob(namespace="weather"), namespace="weather").jobs
+    assert built(cronjob(), namespace="weather").jobs
+    assert built(cronjob(namespace="weather"), namespace="").jobs
+    message = refusal(cronjob(namespace="weather"), namespace="other")
+    assert message == "job 'ridge-snow-update' wants namespace weather: the release goes to other"
+
+
+@pytest.mark.parametrize("metadata", [None, "x", [], {}, {"name": None}, {"name": ""}, {"name": 5}])
+def test_a_job_without_a_name_is_refused(metadata: object) -> None:
+    nameless = {"metadata": metadata}
+    assert "gives a resource (batch/v1 CronJob) without metadata.name: name it" in refusal(cronjob() | nameless)
+    assert "gives a resource (no kind) without metadata.name: name it" in refusal(nameless)
+
+
+def test_metadata_that_a_release_does_not_carry_is_refused() -> None:
+    assert "sets metadata.finalizers, which a release does not carry" in refusal(cronjob(finalizers=["a/b"]))
+    assert built(cronjob(finalizers=[], ownerReferences=None, generateName=None)).jobs
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+@pytest.mark.parametrize("value", [{"a": 1}, {"a": {"b": "c"}}, ["a"], "a"])
+def test_labels_and_annotations_must_be_strings(field: str, value: Any) -> None:
+    message = refusal(cronjob(**{field: value}))
+    assert message.startswith(f"job 'ridge-snow-update': metadata.{field}")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("spec", None, "spec is missing: it must be an object"),
+        ("spec", "x", "spec is a string: it must be an object"),
+        ("spec.schedule", None, "spec.schedule is missing: it must be a string"),
+        ("spec.schedule", 5, "spec.schedule is a number: it must be a string; quote it"),
+        ("spec.suspend", "no", "spec.suspend is a string: it must be a boolean (true or false)"),
+        ("spec.jobTemplate", None, "spec.jobTemplate is missing: it must be an object"),
+        ("spec.jobTemplate", [], "spec.jobTemplate is a list: it must be an object"),
+        ("spec.jobTemplate.metadata", "x", "spec.jobTemplate.metadata is a string: it must be an object"),
+        ("spec.jobTemplate.metadata", {"labels": [1]}, "spec.jobTemplate.metadata.labels is a list: it must be an obj"),
+        ("spec.jobTemplate.spec", True, "spec.jobTemplate.spec is a boolean (true or false): it must be an object"),
+        ("spec.jobTemplate.spec.completions", "5", "spec.jobTemplate.spec.completions is a string: it must be a num"),
+        ("spec.jobTemplate.spec.completions", True, "spec.jobTemplate.spec.completions is a boolean (true or false): "),
+        ("spec.jobTemplate.spec.completionMode", 1, "spec.jobTemplate.spec.completionMode is a number: it must be a s"),
+        ("spec.jobTemplate.spec.template", None, "spec.jobTemplate.spec.template is missing: it must be an object"),
+        (POD, None, f"{POD} is missing: it must be an object"),
+        (f"{POD}.containers", None, f"{POD}.containers is missing: it must be a list"),
+        (f"{POD}.containers", [], f"{POD}.containers is an empty list: it must have an item"),
+        (f"{POD}.containers", {}, f"{POD}.containers is an object: it must be a list"),
+        (f"{POD}.containers", ["x"], f"{POD}.containers[0] is a string: it must be an object"),
+        (f"{POD}.containers.0.env", {"A": "b"}, f"{POD}.containers[0].env is an object: it must be a list"),
+        (f"{POD}.containers.0.env", [{}, "A"], f"{POD}.containers[0].env[1] is a string: it must be an object"),
+        (f"{POD}.containers.0.env", [{"name": 5}], f"{POD}.containers[0].env[0].name is a number: it must be a string"),
+        (f"{POD}.initContainers", "x", f"{POD}.initContainers is a string: it must be a list"),
+        (f"{POD}.initContainers", [{"env": 5}], f"{POD}.initContainers[0].env is a number: it must be a list"),
+    ],
+)
+def test_a_spec_without_its_parts_is_refused_by_the_missing_part(path: str, value: object, message: str) -> None:
+    assert refusal(at(cronjob(), path, value)).startswith(f"job 'ridge-snow-update': {message}")
+
+
+def test_every_problem_of_a_job_is_told_at_once() -> None:
+    resource = at(at(cronjob(labels={"a": 1}), "spec.schedule", 5), f"{POD}.containers", [])
+    assert refusal(resource) == (
+        "job 'ridge-snow-update': metadata.labels.a is a number: it must be a string; quote it; "
+        "spec.schedule is a number: it must be a string; quote it; "
+        f"{POD}.containers is an empty list: it must have an item"
+    )
+
+
+def test_indexed_workers_shorten_the_name() -> None:
+    resource = cronjob(f"{'a' * 63}-validate")
+    indexed = at(resource, "spec.jobTemplate.spec.completionMode", "Indexed")
+    many = at(indexed, "spec.jobTemplate.spec.completions", 1001)
+    record = RECORD.model_copy(update={"dataset_id": "a" * 63})
+    lengths = [
+        len(build(Dataset(dataset_id="a" * 63, cronjobs=[job]), record).jobs["validate"].name)
+        for job in (resource, indexed, many, at(many, "spec.jobTemplate.spec.completionMode", "NonIndexed"))
+    ]
+    assert lengths == [50, 50, 49, 50]
+
+
+def test_nulls_are_absent_and_other_empty_values_stay() -> None:
+    resource = at(cronjob(), "spec.jobTemplate.spec.template.spec.securityContext", {"runAsUser": 0, "fsGroup": None})
+    resource = at(resource, "spec.jobTemplate.spec.template.spec.containers.0.env", [{"name": "A", "value": None}])
+    resource = at(resource, "spec.timeZone", None)
+    resource = at(resource, "spec.jobTemplate.spec.template.spec.volumes", [{"name": "v", "emptyDir": {}}])
+    found = built(at(resource, "metadata.labels", {"gone": None, "empty": ""})).jobs["update"]
+    pod = found.spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert found.labels == {"empty": ""}
+    assert "timeZone" not in found.spec
+    assert found.spec["suspend"] is False
+    assert pod["securityContext"] == {"runAsUser": 0}
+    assert pod["containers"][0]["env"] == [{"name": "A"}]
+    assert pod["volumes"] == [{"name": "v", "emptyDir": {}}]
+
+
+ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (ARGS, ["ok", "a\x7fb"], "jobs.update.spec.jobTemplate.spec.template.spec.containers[0].args[1] holds the c"),
+        (ARGS, ["a\x85b"], "containers[0].args[0] holds the character U+0085, which YAML cannot carry"),
+        (ARGS, ["\ufffe"], "containers[0].args[0] holds the character U+FFFE"),
+        (ARGS, ["\ud83d"], "containers[0].args[0] holds the character U+D83D"),
+        (
+            "spec.jobTemplate.spec.template.metadata",
+            {"labels": {"a\x80": "b"}},
+            "metadata.labels has the key 'a\\x80', w",
+        ),
+        ("metadata.labels", {"team": "\x7f"}, "jobs.update.labels.team holds the character U+007F"),
+        ("metadata.annotations", {"why": "\x9f"}, "jobs.update.annotations.why holds the character U+009F"),
+        (
+            "spec.jobTemplate.spec.template.metadata",
+            {"labels": {"<<": "b"}},
+            "template.metadata.labels has the key '<<', w",
+        ),
+        (ARGS, [float("nan")], "containers[0].args[0] is nan, which is not a number that JSON knows"),
+        (ARGS, [float("-inf")], "containers[0].args[0] is -inf"),
+        (ARGS, [2**53], "args[0] is 9007199254740992: Helm keeps integers exact only up to 9007199254740991"),
+        (ARGS, [1e300], "args[0] is 1e+300: Helm keeps"),
+        (ARGS, [-(2**53)], "args[0] is -9007199254740992: Helm keeps"),
+    ],
+)
+def test_what_helm_cannot_carry_is_refused_with_its_path(path: str, value: object, where: str) -> None:
+    message = refusal(at(cronjob(), path, value))
+    assert message.startswith("the values of stage/ridge-snow/v0.2.0 cannot be passed to Helm: ")
+    assert where in message
+
+
+def test_what_helm_can_carry_is_kept() -> None:
+    kept = [
+        2**53 - 1,
+        -(2**53) + 1,
+        1.5,
+        0,
+        True,
+        "\0",
+        "\t\r\n",
+        "é",
+        "\ud7ff",
+        "\ue000",
+        "\ufeff",
+        "\U0001f600",
+        "",
+        "{{ x }}",
+    ]
+    found = built(at(cronjob(), ARGS, kept)).jobs["update"]
+    assert found.spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == kept
+
+
+def test_an_unwritable_record_is_refused_as_well() -> None:
+    record = RECORD.model_copy(update={"stores": ["s3://a", "s3://\x7f"]})
+    both = r"record\.stores\[1\] holds the character U\+007F, .*; jobs\.update\..*args\[0\] holds the character U\+0085"
+    with pytest.raises(Refused, match=both):
+        build(Dataset(dataset_id="ridge-snow", cronjobs=[at(cronjob(), ARGS, ["\x85"])]), record)
+
+
+def test_a_key_to_skip_that_no_job_has_is_refused() -> None:
+    dataset = Dataset(dataset_id="ridge-snow", cronjobs=[cronjob(), cronjob("rs-archive")])
+    values.check_skipped(dataset, ["update", "archive"], "rs")
+    with pytest.raises(Refused, match="has no job 'archiv' to skip; did you mean 'archive'"):
+        values.check_skipped(dataset, ["archiv"], "rs")
+
+
+def test_release_labels_name_the_identity_and_every_job() -> None:
+    found = built(cronjob(), cronjob("ridge-snow-archive-grib-files"))
+    assert found.release_labels == {
+        "staging-cronjobs/dataset-id": "ridge-snow",
+        "staging-cronjobs/dataset-version": "0.2.0",
+        "staging-cronjobs/job.update": "staging-ridge-snow-v0-2-0-update",
+        "staging-cronjobs/job.archive-grib-files": "staging-ridge-snow-v0-2-0-archive-grib-files",
+    }
+
+
+def test_the_file_reads_the_same_under_both_versions_of_yaml() -> None:
+    texts = [
+        "1e3",
+        "1234567e8",
+        "08",
+        "0o17",
+        "y",
+        "no",
+        "1.10",
+        "~",
+        "null",
+        "",
+        "{{ x }}",
+        "a: b",
+        "12:30:00",
+        " a\n ",
+    ]
+    resource = at(
+        cronjob(), "spec.jobTemplate.spec.template.metadata", {"annotations": dict(zip(texts, texts, strict=True))}
+    )
+    found = built(at(resource, ARGS, texts))
+    text = values.dump(found)
+    for version in ("1.1", "1.2"):
+        reader = YAML(typ="safe", pure=True)
+        reader.version = version
+        assert reader.load(text) == found.model_dump()
+
+
+def test_an_object_that_stands_in_two_places_is_written_twice() -> None:
+    shared = [{"name": "A", "value": "b"}]
+    resource = at(
+        cronjob(), "spec.jobTemplate.spec.template.spec.containers", [{"name": n, "env": shared} for n in "ab"]
+    )
+    text = values.dump(built(resource))
+    assert text.count('"A"') == 2
+    assert "*" not in text.replace("* * *", "")
+
+
+def test_values_of_a_release_are_read_back() -> None:
+    found = built(cronjob(labels={"team": "snow"}))
+    assert values.parse("r", json.loads(found.model_dump_json())) == found
+
+
+def test_a_record_of_a_newer_program_asks_for_an_update() -> None:
+    value = built(cronjob()).model_dump()
+    for newer in (2, 2.0):
+        value["record"]["format"] = newer
+        with pytest.raises(Refused, match=r"release r was made by a newer version .* known up to 1\): update"):
+            values.parse("r", value)
+
+
+@pytest.mark.parametrize("value", [None, "text", [], {}, {"record": None}, {"record": "x"}, {"image": "nginx"}])
+def test_a_release_without_a_record_is_not_a_staged_version(value: object) -> None:
+    with pytest.raises(Refused, match="release r is not a staged version: it has no record; nothing was touched"):
+        values.parse("r", value)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"jobs": {"update": {"name": "n"}}}, "jobs.update.spec: Field required"),
+        ({"jobs": []}, "jobs: "),
+        ({"more": 1}, "more: "),
+        ({"suspend": "perhaps"}, "suspend: "),
+        ({"record": {"dataset_id": "x"}}, "record.repository: Field required"),
+        ({"record": RECORD.model_dump() | {"format": "new"}}, "record.format: "),
+        ({"record": RECORD.model_dump() | {"format": 0}}, "record.format: "),
+    ],
+)
+def test_values_of_another_shape_are_refused_with_the_path(change: dict[str, Any], where: str) -> None:
+    with pytest.raises(Refused) as caught:
+        values.parse("r", built(cronjob()).model_dump() | change)
+    assert f"release r has values of another shape: {where}" in str(caught.value)
+
+
+def test_the_committed_schema_is_the_one_of_the_models() -> None:
+    def without_doubled_constants(item: object) -> object:
+        """Pydantic before 2.10 writes a constant as an enumeration of one as well."""
+        if isinstance(item, dict):
+            return {k: without_doubled_constants(v) for k, v in item.items() if not (k == "enum" and "const" in item)}
+        return item
+
+    made = without_doubled_constants(json.loads(values.schema()))
+    assert (CHART / "values.schema.json").read_text(encoding="utf-8") == json.dumps(made, indent=2) + "\n"
+
+
+def test_the_schema_is_small_and_needs_no_network() -> None:
+    assert len(values.schema()) < 5000  # every revision of every release has it
+    references = [part.split('"')[1] for part in values.schema().split('"$ref":')[1:]]
+    assert references
+    assert all(reference.startswith("#/") for reference in references)

@@ -1,0 +1,112 @@
+"""The summary of a deploy: what a person reads, and that nothing of user code is more than text in it."""
+
+import html
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from staging_cronjobs.errors import Outside, Refused, Superseded
+from staging_cronjobs.external.cluster import Cluster
+from staging_cronjobs.model.diff import Changes
+from staging_cronjobs.model.values import Job, Record, Values
+from staging_cronjobs.output import markdown
+from staging_cronjobs.verbs.deploy import Outcome
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+GOLDEN = Path(__file__).with_name("summary.md")
+PAGE = MarkdownIt("commonmark").enable("table")
+HOSTILE = "s3://x`|<img src=y onerror=z>\n| a | b |\n# c [d](e) ``f``"
+
+
+def job(name: str, **spec: Any) -> Job:
+    return Job(name=name, spec={"jobTemplate": {"spec": {}}, **spec})
+
+
+OUTCOME = Outcome(
+    Cluster("my-cluster", "weather"),
+    "staging-ridge-snow-v0-2-0",
+    installed=False,
+    values=Values(
+        record=Record(
+            repository="dynamical-demo/weather",
+            dataset_id="ridge-snow",
+            version="0.2.0",
+            branch="stage/ridge-snow/v0.2.0",
+            commit="e635c485c57c5dc737e858961893045f951e28df",
+            image="example.registry/weather:e635c485c57c",
+            template_path="src/latest.zarr",
+            stores=["s3://weather-data/ridge-snow/v0.2.0.icechunk", HOSTILE],
+        ),
+        jobs={
+            "archive": job("staging-ridge-snow-v0-2-0-archive", schedule="@every 1h30m", suspend=True),
+            "update": job("staging-ridge-snow-v0-2-0-update", schedule="15 */6 * * *"),
+            "validate": job("staging-ridge-snow-v0-2-0-validate", schedule="0 7 * * 1", timeZone="Europe/Oslo"),
+        },
+    ),
+    main_version="0.1.0",
+    changes=Changes(
+        first=False,
+        added=["archive"],
+        changed={"update": ["containers[worker].image weather:1 → weather:2", "containers[worker].env[LEVEL]"]},
+        dropped=["report"],
+        stopped=["staging-ridge-snow-v0-2-0-report-29416020"],
+        production={"archive": None, "update": ["schedule 0 * * * * → 15 */6 * * *"], "validate": []},
+    ),
+    warnings=("Secret sentry is not in namespace weather: the pods of update will not start without it",),
+    notices=(f"no job runs the image x: they run {HOSTILE}",),
+)
+
+
+def test_what_a_person_reads() -> None:
+    assert markdown.deployed(OUTCOME, NOW) == GOLDEN.read_text().rstrip("\n")
+
+
+def test_a_first_paused_deploy_of_a_new_dataset_says_what_comes_next() -> None:
+    first = Changes(first=True, added=[], changed={}, dropped=[], stopped=[], production={"update": None})
+    values = OUTCOME.values.model_copy(update={"suspend": True})
+    text = markdown.deployed(
+        replace(OUTCOME, installed=True, values=values, changes=first, main_version=None, warnings=(), notices=()), NOW
+    )
+    assert "is staged, paused" in text and "main does not have this dataset" in text
+    assert text.count("| paused |") == 3
+    assert "production has no job of this dataset in this namespace" in text
+    backfill, resume = text.index("# backfill"), text.index("staging resume --branch stage/ridge-snow/v0.2.0")
+    assert backfill < resume
+    assert "helm rollback" not in text and "Since what ran before" not in text and "Warnings" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Refused("main has <b>"), r"**Refused:** main has \<b\>"),
+        (Superseded("branch x moved"), "**Superseded:** branch x moved"),
+        (Outside("it failed: a|b\nTraceback\n  more"), r"**Failed:** it failed: a\|b"),
+    ],
+)
+def test_what_did_not_happen_is_one_line(error: Any, line: str) -> None:
+    assert markdown.ended(error) == line
+
+
+def shown(text: str) -> str:
+    return html.escape(
+        " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split()), quote=False
+    )
+
+
+@given(st.text() | st.text("`|<>[]()&\\\n\r *_~#!a", min_size=1))
+def test_whatever_a_store_is_called_it_is_text(store: str) -> None:
+    record = OUTCOME.values.record.model_copy(update={"stores": [store], "image": store})
+    values = OUTCOME.values.model_copy(update={"record": record})
+    page = PAGE.render(markdown.deployed(replace(OUTCOME, values=values, notices=(f"x: {store}.",)), NOW))
+    assert page.count("<table>") == 1 and page.count("<tr>") == 4 and page.count("<li>") == 10
+    tags = {tag.split()[0] for tag in re.findall(r"</?([^>]+)>", page)}
+    assert tags <= {"h3", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "strong", "pre"}
+    text = html.unescape(page)
+    assert f"x: {html.unescape(shown(store))}".rstrip() in text

@@ -1,0 +1,413 @@
+"""`staging init` in repositories of every kind; tests/workflows/test_adopting.py has the way of a whole team."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import typer
+
+from live import PROGRAM, Done, outside_environment
+from repositories import Repository
+from staging_cronjobs import cli
+from staging_cronjobs.model import settings
+from staging_cronjobs.verbs import init
+from terminal import Terminal
+
+ROOT = Path(__file__).parents[3]
+DEPLOY, CLEANUP = ".github/workflows/deploy-staging.yml", ".github/workflows/cleanup-staging.yml"
+WORKFLOWS = (DEPLOY, CLEANUP)
+PYPROJECT = '[project]\nname = "weather"\n'
+GROUP = '[dependency-groups]\nstaging = ["staging-cronjobs"]\n'
+LOCK = 'version = 1\n\n[[package]]\nname = "staging-cronjobs"\n'
+END = "\x04"  # what ^D types
+DATASETS = "--datasets=weather.datasets:DATASETS"
+
+
+@dataclass(frozen=True)
+class Project(Repository):
+    """A user's repository in which `staging init` is run."""
+
+    def init(self, *args: str) -> Done:
+        """A run in this process, where nobody can be asked."""
+        with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as error:
+            code = typer.main.get_command(cli.app).main(["init", *args], prog_name="staging", standalone_mode=False)
+        return Done(code or 0, out.getvalue(), error.getvalue())
+
+    def refused(self, *args: str, code: int = 3) -> str:
+        """The one sentence of a run that must end so, and must have left every file as it was."""
+        before = self.files()
+        result = self.init(*args)
+        assert result.code == code, result.stderr
+        assert self.files() == before
+        (sentence,) = re.findall(r"^error: (.+)$", result.stderr, re.MULTILINE)
+        assert "Traceback" not in result.stderr
+        return sentence
+
+    def lacks(self) -> list[str]:
+        """What `--check` names; it must write nothing."""
+        before = self.files()
+        result = self.init("--check")
+        found = re.findall(r"^still to do: (.+)$", result.stdout, re.MULTILINE)
+        assert self.files() == before
+        assert result.code == (3 if found else 0), result.stderr
+        return found
+
+    def files(self) -> dict[str, bytes | str]:
+        """Every path outside .git: a file's content, a link's target, or that it is a folder."""
+        found = [p for p in self.path.rglob("*") if ".git" not in p.relative_to(self.path).parts[:1]]
+        return {
+            str(p.relative_to(self.path)): str(p.readlink())
+            if p.is_symlink()
+            else p.read_bytes()
+            if p.is_file()
+            else "/"
+            for p in found
+        }
+
+    def text(self, name: str) -> str:
+        return (self.path / name).read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository with a pyproject.toml alone, whose remote nobody can reach; it is the current folder."""
+    folder = tmp_path / "weather"
+    folder.mkdir()
+    project = Project(folder, tmp_path / "nowhere")
+    project.git("init", "--quiet", "--initial-branch=main")
+    project.git("remote", "add", "origin", "https://github.invalid/dynamical-demo/weather.git")
+    project.write("pyproject.toml", PYPROJECT)
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("STAGING_")]:
+        monkeypatch.delenv(name)
+    return project
+
+
+@pytest.fixture
+def ready(project: Project) -> Project:
+    """One in which nothing is missing."""
+    project.write("pyproject.toml", PYPROJECT + GROUP)
+    project.write("uv.lock", LOCK)
+    assert project.init(DATASETS, "--yes").code == 0
+    return project
+
+
+def shipped(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def test_the_workflows_and_the_settings_are_written(project: Project) -> None:
+    result = project.init(DATASETS, "--yes")
+    assert result.code == 0, result.stderr
+    assert [project.text(name) for name in WORKFLOWS] == [shipped(name) for name in WORKFLOWS]
+    assert project.text("pyproject.toml").startswith(PYPROJECT)
+    found = settings.load(project.path, {})
+    assert found.datasets == ("weather.datasets:DATASETS",)
+    assert found.first_deploy == "paused"
+    assert sorted(project.files()) == sorted([".github", ".github/workflows", *WORKFLOWS, "pyproject.toml"])
+
+
+def test_a_reader_who_leaves_half_way_leaves_no_half_done_change(project: Project) -> None:
+    def leave(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    found = init.look(settings.load(project.path, {}), "", ["weather.datasets:DATASETS"])
+    project.write("pyproject.toml", found.files[-1].after)  # so that there is no difference to be shown before
+    found = init.look(settings.load(project.path, {}), "", ())
+    with pytest.raises(BrokenPipeError):
+        init.install(found, leave, lambda _: True)
+    assert [project.text(name) for name in WORKFLOWS] == [shipped(name) for name in WORKFLOWS]
+
+
+def test_every_setting_that_is_offered_in_a_comment_exists(project: Project) -> None:
+    project.init("--yes")
+    text = re.sub(r"^# (?=[a-z-]+ = )", "", project.text("pyproject.toml"), flags=re.MULTILINE)
+    project.write("pyproject.toml", text)
+    found = settings.load(project.path, {})
+    assert (found.skip_jobs, found.sentry_org) == (("archive-grib-files",), "my-organization")
+
+
+def test_without_datasets_it_names_what_to_fill_in(project: Project) -> None:
+    assert "still to do: pyproject.toml must say where your datasets are" in project.init("--yes").stderr
+    assert [line for line in project.lacks() if "where your datasets are" in line]
+
+
+@pytest.mark.parametrize("args", [["--environment", "prod"], []], ids=["named again", "kept"])
+def test_an_environment_that_exists_takes_the_place_of_the_default_in_both(ready: Project, args: list[str]) -> None:
+    assert ready.init("--environment", "prod", "--yes").code == 0
+    for name in WORKFLOWS:
+        assert ready.text(name) == shipped(name).replace(
+            "STAGING_ENVIRONMENT || 'staging'", "STAGING_ENVIRONMENT || 'prod'"
+        )
+        assert ready.text(name) != shipped(name)
+    before = ready.files()
+    assert f"{DEPLOY}: is so already" in ready.init(*args).stderr
+    assert (ready.files(), ready.lacks()) == (before, [])
+
+
+def test_an_environment_that_somebody_wrote_by_hand_is_kept_as_it_stands(ready: Project) -> None:
+    for name in WORKFLOWS:
+        ready.write(name, shipped(name).replace("STAGING_ENVIRONMENT || 'staging'", r"STAGING_ENVIRONMENT || 'a b\1'"))
+    assert ready.lacks() == []
+
+
+def test_what_is_so_already_is_not_written_again(ready: Project) -> None:
+    inodes = {name: (ready.path / name).stat().st_ino for name in ready.files()}
+    result = ready.init()
+    assert result.code == 0
+    assert result.stderr.count("is so already") == 3
+    assert "Nothing is missing" in result.stderr
+    assert {name: (ready.path / name).stat().st_ino for name in ready.files()} == inodes
+
+
+def test_from_a_folder_below_the_files_are_written_at_the_top(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("packages/ice/pyproject.toml", PYPROJECT)
+    monkeypatch.chdir(project.path / "packages" / "ice")
+    assert project.init("--yes").code == 0
+    assert settings.TABLE in project.text("pyproject.toml")
+    assert project.text("packages/ice/pyproject.toml") == PYPROJECT
+    assert not (project.path / "packages" / "ice" / ".github").exists()
+
+
+# -- files that exist --------------------------------------------------------------------------------------------------
+
+
+def test_a_program_is_shown_the_difference_and_nothing_is_written(project: Project) -> None:
+    project.write(CLEANUP, "name: Mine\n")
+    assert "pass --yes" in project.refused()
+    shown = project.init().stderr
+    assert f"--- {CLEANUP}" in shown
+    assert "-name: Mine" in shown
+    assert "+name: Cleanup staging" in shown
+
+
+def test_with_yes_an_edited_workflow_is_replaced(ready: Project) -> None:
+    ready.write(DEPLOY, ready.text(DEPLOY) + "# mine\n")
+    assert [line.partition(":")[0] for line in ready.lacks()] == [f"{DEPLOY} is out of date or edited"]
+    assert ready.init("--yes").code == 0
+    assert (ready.text(DEPLOY), ready.lacks()) == (shipped(DEPLOY), [])
+
+
+@pytest.mark.parametrize(
+    ("answers", "written"),
+    [("yyy", (DEPLOY, CLEANUP, "pyproject.toml")), ("nyn", (CLEANUP,)), ("nnn", ()), ("yy" + END, ())],
+    ids=["yes", "the second alone", "no", "end of input at the last"],
+)
+def test_a_person_is_asked_for_each_file(project: Project, answers: str, written: Sequence[str]) -> None:
+    for name in WORKFLOWS:
+        project.write(name, "name: Mine\n")
+    before = project.files()
+    environment = outside_environment(project.remote) | {"PATH": os.environ["PATH"]}
+    terminal = Terminal([PROGRAM, "init"], project.path, environment)
+    try:
+        for name, answer in zip((DEPLOY, CLEANUP, "pyproject.toml"), answers, strict=False):
+            terminal.wait_for(f"Change {name} so? [y/N]: ")
+            terminal.press(answer if answer == END else f"{answer}\n")
+        done = terminal.end()
+    finally:
+        terminal.close()
+    assert done.code == (130 if answers[-1] == END else 0), done.stderr
+    assert {name for name, content in project.files().items() if before.get(name) != content} == set(written)
+
+
+def test_a_table_of_the_users_own_is_never_changed(project: Project) -> None:
+    own = f'{settings.TABLE}\ndatasets = ["a.b:C"] # mine\nfirst-deploy = "running"\n\n{PYPROJECT}'
+    project.write("pyproject.toml", own)
+    assert project.init().code == 0
+    assert "write its datasets there yourself" in project.refused(DATASETS)
+    assert project.init("--datasets=a.b:C").code == 0
+    assert project.text("pyproject.toml") == own
+
+
+def test_a_last_line_without_its_end_stays_a_line(project: Project) -> None:
+    project.write("pyproject.toml", PYPROJECT.rstrip())
+    assert project.init("--yes").code == 0
+    assert project.text("pyproject.toml").startswith(PYPROJECT)
+    assert settings.load(project.path, {}).first_deploy == "paused"
+
+
+# -- what cannot be ----------------------------------------------------------------------------------------------------
+
+
+def link(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(folder.parent)
+
+    return make
+
+
+def folder(name: str) -> Callable[[Path], None]:
+    def make(top: Path) -> None:
+        (top / name).unlink(missing_ok=True)
+        (top / name).mkdir(parents=True)
+
+    return make
+
+
+@pytest.mark.parametrize("args", [["--yes"], ["--check"]], ids=["init", "check"])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        (DEPLOY, folder(DEPLOY)),
+        (CLEANUP, link(CLEANUP)),
+        ("pyproject.toml", folder("pyproject.toml")),
+        ("pyproject.toml", link("pyproject.toml")),
+        (".github", link(".github")),
+        (".github/workflows", link(".github/workflows")),
+        (".github", lambda top: (top / ".github").write_text("")),
+    ],
+    ids=["folder", "link", "folder pyproject", "link pyproject", "linked .github", "linked workflows", "file .github"],
+)
+def test_what_is_no_plain_file_or_folder_is_left_alone(
+    project: Project, name: str, make: Callable[[Path], None], args: list[str]
+) -> None:
+    make(project.path)
+    kind = "folder" if name.startswith(".github") and not name.endswith(".yml") else "file"
+    assert project.refused(*args) == f"{name} is not a plain {kind}: move it"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "sentence"),
+    [
+        (b"[project\n", 2, "cannot be read as TOML"),
+        (b'name = "\xff"\n', 2, "cannot be read as TOML"),
+        (b"tool = {}\n", 3, f"{settings.TABLE} cannot be appended to pyproject.toml, write it there yourself"),
+        (b"[tool]\nstaging-cronjobs = 1\n", 2, "must be a table"),
+        (b"[tool.staging-cronjobs]\ndatsets = []\n", 2, "did you mean 'datasets'?"),
+    ],
+)
+def test_a_pyproject_that_cannot_take_the_settings(project: Project, content: bytes, code: int, sentence: str) -> None:
+    (project.path / "pyproject.toml").write_bytes(content)
+    assert sentence in project.refused("--yes", code=code)
+
+
+def test_a_repository_without_pyproject(project: Project) -> None:
+    (project.path / "pyproject.toml").unlink()
+    assert "has no pyproject.toml: make one, `uv init --bare`" in project.refused("--yes")
+    assert "pyproject.toml is missing" in project.lacks()
+
+
+def test_a_folder_without_repository_or_remote(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.git("remote", "remove", "origin")
+    assert "no git remote 'origin'" in project.refused(code=4)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert "not in a git work tree" in project.refused("--check", code=4)
+
+
+@pytest.mark.parametrize("name", ["it's", "a b", "x\ny", "x}}", "$(id)", "é"])
+def test_an_environment_that_would_not_stand_in_the_workflow(project: Project, name: str) -> None:
+    assert "letters, digits, dots, dashes and underscores" in project.refused("--environment", name, code=2)
+
+
+@pytest.mark.parametrize(("works", "code"), [(0, 4), (1, 5)], ids=["first", "second"])
+def test_a_disk_that_fails_leaves_whole_files_and_says_how_to_go_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch, works: int, code: int
+) -> None:
+    replace, done = Path.replace, []
+
+    def failing(self: Path, target: Path) -> Path:
+        if len(done) == works:
+            raise OSError(28, "No space left on device")
+        done.append(target)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    result = project.init("--yes")
+    assert result.code == code
+    assert "No space left on device; run the same command again to finish" in result.stderr
+    monkeypatch.undo()
+    monkeypatch.chdir(project.path)
+    assert project.text("pyproject.toml") == PYPROJECT
+    assert project.init("--yes").code == 0
+    assert [project.text(name) for name in WORKFLOWS] == [shipped(name) for name in WORKFLOWS]
+    assert not [name for name in project.files() if name.endswith(".new")]
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_missing_in_a_repository_that_is_ready(ready: Project) -> None:
+    assert ready.lacks() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "sentence"),
+    [
+        (DEPLOY, None, f"{DEPLOY} is missing"),
+        (CLEANUP, None, f"{CLEANUP} is missing"),
+        (DEPLOY, ("v4.3.1", "v4.0.0"), f"{DEPLOY} is out of date or edited: `staging init` shows the difference"),
+        ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs: uv lock"),
+        ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs: uv lock"),
+        ("pyproject.toml", (GROUP, ""), "has no dependency group staging: uv add --group staging staging-cronjobs"),
+        ("pyproject.toml", ("[tool.staging-cronjobs]", "[tool.x]"), "pyproject.toml has no [tool.staging-cronjobs]"),
+        (
+            "pyproject.toml",
+            ("weather.datasets:DATASETS", "package.module:ATTRIBUTE"),
+            "must say where your datasets are",
+        ),
+        ("pyproject.toml", ('["weather.datasets:DATASETS"]', "[]"), "must say where your datasets are"),
+    ],
+)
+def test_one_thing_that_is_missing_is_named_alone(
+    ready: Project, name: str, change: tuple[str, str] | None, sentence: str
+) -> None:
+    if change:
+        assert change[0] in ready.text(name)
+        ready.write(name, ready.text(name).replace(*change))
+    else:
+        (ready.path / name).unlink()
+    (found,) = ready.lacks()
+    assert sentence in found
+
+
+def test_settings_of_the_shell_do_not_hide_what_the_repository_lacks(
+    ready: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.write("pyproject.toml", ready.text("pyproject.toml").replace("weather.datasets:DATASETS", ""))
+    ready.write("pyproject.toml", ready.text("pyproject.toml").replace('[""]', "[]"))
+    monkeypatch.setenv("STAGING_DATASETS", "weather.datasets:DATASETS")
+    assert len(ready.lacks()) == 1
+
+
+# -- what to set -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_what_to_set_names_everything_with_this_repository_and_environment(ready: Project, environment: str) -> None:
+    text = ready.init("--environment", environment, "--yes").stdout
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    assert f"environments/{environment}/deployment-branch-policies -f 'name=stage/*/*'" in text
+    assert f'"token.actions.githubusercontent.com:sub": "repo:dynamical-demo/weather:environment:{environment}"' in text
+    assert '"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"' in text
+    assert '"$name"' in text
+    assert "$environment" not in text
+    assert 'first-deploy = "paused"' in text
+    for name in WORKFLOWS:
+        for word in re.findall(r"(?:secrets|vars)\.([A-Z_]+)", shipped(name)):
+            assert word in text or word in ("STAGING_ENVIRONMENT", "STAGING_CLEANUP_ENVIRONMENT"), word
+    documents = [json.loads(found) for found in re.findall(r"<<'END'\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)]
+    (ruleset,) = [found for found in documents if "rules" in found]
+    assert ruleset["conditions"]["ref_name"]["include"] == ["refs/heads/stage/**"]
+    assert not {rule["type"] for rule in ruleset["rules"]} & {"non_fast_forward", "deletion"}
+
+
+def test_an_environment_that_exists_is_not_made_anew(ready: Project) -> None:
+    """A PUT would take its reviewers and its own branches away."""
+    assert "--method PUT" in ready.init("--environment", "staging").stdout
+    ready.write("pyproject.toml", ready.text("pyproject.toml").replace('# main = "main"', 'main = "trunk"'))
+    assert "-f 'name=trunk'" in ready.init().stdout
+    assert "--method PUT" not in ready.init("--environment", "prod", "--yes").stdout
