@@ -22,6 +22,7 @@ from controlplane.fixtures import (  # noqa: F401
     tools_path,
 )
 from faults import Count, Matrix
+from hostile import Report, hostile  # noqa: F401
 
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.load_profile("tests")
@@ -30,6 +31,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # `staging` writes more where it finds itself in a workflow: the tests are not, though one may run them.
 for name in [name for name in os.environ if name.startswith("GITHUB_")]:
     del os.environ[name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Report(), "hostile-inputs")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
