@@ -131,6 +131,7 @@ def test_every_kind_is_found_and_only_what_is_over_goes(world: World) -> None:
         ("no-release", NO_RELEASE.branch, False),
         ("on-main", ON_MAIN.release, False),
         ("overtaken", OVERTAKEN.release, False),
+        ("skipped", FOREIGN.release, False),
         ("unproven", COPY, False),
         ("unproven", STRANGER, False),
     ]
@@ -310,7 +311,7 @@ def fail(world: World, what: str, folder: Path) -> dict[str, str]:
             config.write_text(text.replace(server, "https://127.0.0.1:9"))
             return {"KUBECONFIG": str(config)}
         case "releases not listed":
-            return with_program(world, folder, "helm", '[ "$1" = list ] && exit 1\nexec $REAL "$@"')
+            return with_program(world, folder, "kubectl", 'case "$*" in *secrets*) exit 1;; esac\nexec $REAL "$@"')
         case "cronjobs not listed":
             return with_program(world, folder, "kubectl", 'case "$*" in *cronjobs*) exit 1;; esac\nexec $REAL "$@"')
     return {}

@@ -18,7 +18,6 @@ from .options import (
     SentryToken,
     Version,
     Yes,
-    flags_for,
     settings_for,
     target,
     token_from,
@@ -62,6 +61,7 @@ def resume(
 @reported
 def run(
     key: Annotated[str, typer.Option(help="The job's key, such as update.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also while a Job of the same CronJob runs.")] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -69,7 +69,7 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start a job of a staged version now, paused or not."""
-    run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key)
+    run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key, anyway)
 
 
 @app.command(name="list")
@@ -116,15 +116,14 @@ def cleanup_command(
         from ..output import terminal
         from ..verbs import cleanup
 
-        targets = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
+        found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
         flags += ["--branch-deleted"] if branch_deleted else []
         flags += ["--keep-monitors"] if keep_monitors else []
-        say(f"Cleanup of {len(targets)} staged versions: {', '.join(t.branch for t in targets)}")
+        terminal.plan_of_many(found, say)
         confirm(yes)
-        flags += flags_for(namespace, kube_context)
-        return cleanup.run_many(targets, flags, token_from(sentry_token), say, terminal.show)
+        return cleanup.run_many(found, flags, token_from(sentry_token), say, terminal.show)
     staged = target((branch or [""])[0], dataset_id, version)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
@@ -183,19 +182,22 @@ def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) ->
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    release, changed = control.set_suspend(cluster, staged, suspend, say)
-    shown("Pause" if suspend else "Resume", lambda: terminal.suspended(cluster, release, changed, suspend=suspend))
+    release, strayed, changed = control.set_suspend(cluster, staged, suspend, say)
+    shown(
+        "Pause" if suspend else "Resume",
+        lambda: terminal.suspended(cluster, release, strayed, changed, suspend=suspend),
+    )
 
 
-def run_job(staged: "StagedVersion", settings: "Settings", key: str) -> None:
+def run_job(staged: "StagedVersion", settings: "Settings", key: str, anyway: bool) -> None:
     """Start a Job now, and show which."""
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    job = control.run_job(cluster, staged, key)
-    shown("Run", lambda: terminal.started(cluster, job))
+    name, job = control.run_job(cluster, staged, key, anyway=anyway)
+    shown("Run", lambda: terminal.started(cluster, name, job))
 
 
 def cleanup_version(

@@ -73,9 +73,3 @@ def datasets_from(sources: list[str] | None, settings: "Settings", image: str) -
 def token_from(given: str) -> str:
     """The Sentry token: the one given, else of the environment."""
     return given or os.environ.get("SENTRY_AUTH_TOKEN", "")
-
-
-def flags_for(namespace: str, kube_context: str) -> list[str]:
-    """The flags that lead another `staging` to the same place."""
-    named = (("--namespace", namespace), ("--kube-context", kube_context))
-    return [f"{flag}={value}" for flag, value in named if value]

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from ..model.settings import Settings, seconds
 from . import shell
 
 OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
-IN_CLUSTER = "in-cluster"
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
@@ -30,7 +29,7 @@ class Cluster:
     Raises `Usage` for what cannot be a namespace.
     """
 
-    context: str
+    context: str  # empty: the cluster that this runs in, by its service account
     namespace: str
     timeout: str = "5m"  # Helm's --timeout
 
@@ -42,7 +41,7 @@ class Cluster:
             )
 
     def __str__(self) -> str:
-        return f"context {self.context}, namespace {self.namespace}"
+        return f"{f'context {self.context}' if self.context else 'this cluster'}, namespace {self.namespace}"
 
     @property
     def timeout_seconds(self) -> float:
@@ -70,13 +69,11 @@ class Cluster:
 
     def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
         """Run helm. With `check`, raises `Outside` when it fails."""
-        where = () if self.context == IN_CLUSTER else ("--kube-context", self.context)
-        return self._run("helm", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
+        return self._run("helm", "--kube-context", args, stdin, check)
 
     def kubectl(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
         """Run kubectl. With `check`, raises `Outside` when it fails."""
-        where = () if self.context == IN_CLUSTER else ("--context", self.context)
-        return self._run("kubectl", *args, "--namespace", self.namespace, *where, stdin=stdin, check=check)
+        return self._run("kubectl", "--context", args, stdin, check)
 
     def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
         """All objects of a kind that a label selector matches."""
@@ -89,10 +86,13 @@ class Cluster:
         """All objects of several kinds that a label selector matches, in one go."""
         return json.loads(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)["items"]
 
-    def _run(self, program: str, *args: str, stdin: str, check: bool) -> shell.Result:
-        result = shell.run(program, *args, stdin=stdin, check=False)
+    def _run(self, program: str, flag: str, args: Sequence[str], stdin: str, check: bool) -> shell.Result:
+        # Early, because `--` may stand among the arguments: what follows it is a name, whatever it looks like.
+        where = (f"--namespace={self.namespace}", *([f"{flag}={self.context}"] if self.context else []))
+        verb, *rest = args
+        result = shell.run(program, verb, *where, *rest, stdin=stdin, check=False)
         if check and result.code:
-            raise Outside(f"{self}: {program} {args[0]} failed: {plain(result)}")
+            raise Outside(f"{self}: {program} {verb} failed: {plain(result)}")
         return result
 
 
@@ -104,7 +104,7 @@ def connect(settings: Settings) -> Cluster:
     result = shell.run("kubectl", "config", "view", "--minify", "-o", "json", *choice, check=False)
     if result.code:
         if "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_file() and not settings.kube_context:
-            return Cluster(IN_CLUSTER, settings.namespace or SERVICE_ACCOUNT.read_text().strip(), settings.timeout)
+            return Cluster("", settings.namespace or SERVICE_ACCOUNT.read_text().strip(), settings.timeout)
         raise Outside(
             f"no cluster is named: {plain(result)}; set KUBECONFIG, choose a context with "
             "`kubectl config use-context`, or pass --kube-context"

@@ -7,9 +7,10 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ..errors import Outside
 from ..model.values import LABEL
-from .cluster import Cluster
-from .helm import Release
+from .cluster import Cluster, plain
+from .record import Release
 
 Object = dict[str, Any]
 
@@ -26,12 +27,12 @@ def owned(cluster: Cluster, cronjobs: Collection[Object]) -> list[Object]:
 
 def release_of(cronjob: Mapping[str, Any]) -> str:
     """The release that a CronJob's label names."""
-    return cronjob["metadata"].get("labels", {}).get(f"{LABEL}release", "")
+    return (cronjob["metadata"].get("labels") or {}).get(f"{LABEL}release", "")
 
 
 def owner(resource: Mapping[str, Any]) -> tuple[str, str]:
     """The Helm release and its namespace that a resource carries the marks of; empty strings without."""
-    annotations = resource["metadata"].get("annotations", {})
+    annotations = resource["metadata"].get("annotations") or {}
     return annotations.get("meta.helm.sh/release-name", ""), annotations.get("meta.helm.sh/release-namespace", "")
 
 
@@ -39,7 +40,7 @@ def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     """Those of the CronJobs `names` that exist, whoever made them."""
     if not names:
         return {}
-    text = cluster.kubectl("get", "cronjobs", *sorted(names), "--ignore-not-found", "-o", "json").stdout
+    text = cluster.kubectl("get", "--ignore-not-found", "-o", "json", "--", "cronjobs", *sorted(names)).stdout
     found = json.loads(text) if text.strip() else {"items": []}
     return {c["metadata"]["name"]: c for c in found.get("items", [found])}
 
@@ -49,11 +50,18 @@ def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict
     return {name: c for name, c in found.items() if owner(c) != (release, cluster.namespace)}
 
 
+def strayed(cluster: Cluster, release: Release) -> list[str]:
+    """CronJobs of the release that are gone, or suspended otherwise than its record says, by a person's hand."""
+    live = existing(cluster, release.newest.names)
+    wanted = {j.name: release.values.suspend or bool(j.spec.get("suspend")) for j in release.values.jobs.values()}
+    return sorted(n for n, suspend in wanted.items() if n not in live or live[n]["spec"].get("suspend") != suspend)
+
+
 def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
     """Jobs of the release that run now, or of these of its CronJobs alone."""
     makers = release.job_names if cronjobs is None else {*cronjobs}
     jobs = [j for j in _jobs(cluster, release) if _makers(j, "CronJob") & makers]
-    return sorted(j["metadata"]["name"] for j in jobs if j.get("status", {}).get("active"))
+    return sorted(j["metadata"]["name"] for j in jobs if not _over(j))
 
 
 def remains(cluster: Cluster, release: Release) -> list[str]:
@@ -69,12 +77,25 @@ def remains(cluster: Cluster, release: Release) -> list[str]:
 
 def delete_leftovers(cluster: Cluster, release: Release) -> None:
     """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are the release's own."""
-    found = existing(cluster, release.job_names)
-    mine = {name for name, cronjob in found.items() if owner(cronjob) == (release.name, cluster.namespace)}
-    if mine:
-        cluster.kubectl(
-            "delete", "cronjobs", *sorted(mine), "--cascade=foreground", "--ignore-not-found", "--wait=false"
-        )
+    for name, cronjob in sorted(existing(cluster, release.job_names).items()):
+        if owner(cronjob) == (release.name, cluster.namespace):
+            _delete(cluster, name, cronjob["metadata"]["uid"])
+
+
+def _delete(cluster: Cluster, name: str, uid: str) -> None:
+    """Delete a CronJob with its Jobs if it still is the one that was seen; one that is gone already is done."""
+    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+    body = json.dumps({**options, "preconditions": {"uid": uid}})
+    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/cronjobs/{name}"
+    result = cluster.kubectl("delete", "--raw", path, "-f", "-", stdin=body, check=False)
+    if result.code and "(NotFound)" not in result.stderr:
+        raise Outside(f"{cluster}: kubectl could not delete CronJob {name}: {plain(result)}")
+
+
+def _over(job: Mapping[str, Any]) -> bool:
+    """Whether a Job has ended. `active` may be 0 between two attempts, and just after the Job was made."""
+    conditions = job.get("status", {}).get("conditions", [])
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
 
 
 def _jobs(cluster: Cluster, release: Release) -> list[Object]:

@@ -13,7 +13,6 @@ MAPS = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})  # th
 LONGEST = 80  # characters of a value that are shown
 
 Objects = Mapping[str, Mapping[str, Any]]
-MARKS = (LABEL, "meta.helm.sh/", "kubectl.kubernetes.io/", "app.kubernetes.io/managed-by")  # nobody's own change
 COMMON = re.compile(r"spec\.(jobTemplate\.spec\.(template\.spec\.)?)?")  # the beginning of nearly every path
 
 
@@ -103,30 +102,8 @@ def from_production(new: Values, wanted: Objects, production: Objects) -> dict[s
     }
 
 
-def left(new: Values, wanted: Objects, live: Objects) -> list[str]:
-    """One sentence for each CronJob that an upgrade did not make what it should be: fields that a person added stay."""
-    found = []
-    for job in new.jobs.values():
-        if job.name not in live:
-            found.append(f"CronJob {job.name} is gone already: somebody deleted it after the upgrade")
-        elif job.name in wanted:
-            # What was asked of the server before was not paused yet.
-            ours = _whole(wanted[job.name], suspend=new.suspend or bool(job.spec.get("suspend")))
-            if lines := [str(d) for d in between(ours, _whole(live[job.name]))]:
-                found.append(f"CronJob {job.name} still differs, changed by someone else: {'; '.join(lines)}")
-    return found
-
-
 def _fields(before: Any, after: Any) -> list[str]:
     return [COMMON.sub("", str(difference), count=1) for difference in between(before, after)]
-
-
-def _whole(cronjob: Mapping[str, Any], **spec: Any) -> dict[str, Any]:
-    marks = {
-        field: {k: v for k, v in cronjob["metadata"].get(field, {}).items() if not k.startswith(MARKS)}
-        for field in ("labels", "annotations")
-    }
-    return {"metadata": marks, "spec": {**cronjob["spec"], **spec}}
 
 
 def _bare(cronjob: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,16 @@ class StagedVersion:
         room, limit, why = min(shared, (limit - rest - len(key), limit, why), key=lambda rule: rule[0])
         return f"{self._around(self._cut_id(room, f'job {key!r}', limit, why, key))}-{key}"
 
+    def could_be_named(self, key: str, name: str) -> bool:
+        """Whether a job `key` of this staged version can have had this name, with however many workers."""
+        for workers in (1, *(10**digits + 1 for digits in range(3, 10))):  # a digit more, a character less
+            try:
+                if self.job_name(key, workers) == name:
+                    return True
+            except Refused:  # a key that none has, or no room for that many
+                return False
+        return False
+
     def _around(self, dataset_id: str) -> str:
         return f"staging-{dataset_id}-v{self.version.replace('.', '-')}"
 

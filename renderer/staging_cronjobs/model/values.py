@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from ..errors import Refused, suggestion
+from ..errors import Refused, StagingError, suggestion
 from .catalogue import Dataset
 from .spec import SPEC, misshapen, unwritable, without_nulls
 from .staged_version import StagedVersion
@@ -84,7 +84,13 @@ class Values(BaseModel):
     def release_labels(self) -> dict[str, str]:
         """Labels for Helm's own record, which it carries from revision to revision: the identity and every job name."""
         record = {f"{LABEL}dataset-id": self.record.dataset_id, f"{LABEL}dataset-version": self.record.version}
-        return record | {f"{JOB_LABEL}{key}": job.name for key, job in self.jobs.items()}
+        return record | {f"{JOB_LABEL}{job.name}": key for key, job in self.jobs.items()}
+
+
+def names_in(labels: Mapping[str, str], staged: StagedVersion) -> set[str]:
+    """The job names that labels of Helm's record hold; only such as the staged version can have had."""
+    named = {label.removeprefix(JOB_LABEL): key for label, key in labels.items() if label.startswith(JOB_LABEL)}
+    return {name for name, key in named.items() if staged.could_be_named(key, name)}
 
 
 def build(
@@ -179,12 +185,38 @@ def parse(release: str, value: object) -> Values:
             f"known up to {FORMAT}): update staging-cronjobs"
         )
     try:
-        return Values.model_validate(value)
+        found = Values.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         raise Refused(
             f"release {release} has values of another shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
+    for what, text in _strange(found):
+        raise Refused(
+            f"release {release} has a record that this program did not write: its {what} is {text!a}. Nothing was "
+            "touched; find out who wrote it"
+        )
+    return found
+
+
+def _strange(found: Values) -> Iterator[tuple[str, str]]:
+    """What a record says that does not follow from its id and version, or that no record can say."""
+    record = found.record
+    try:
+        staged = record.staged_version
+    except StagingError:
+        yield "dataset id and version", f"{record.dataset_id} {record.version}"
+        return
+    if record.branch != staged.branch:
+        yield "branch", record.branch
+    yield from (
+        (f"job {key!a}", job.name) for key, job in found.jobs.items() if not staged.could_be_named(key, job.name)
+    )
+    facts = {"repository": record.repository, "commit": record.commit, "image": record.image}
+    texts = [*facts.items(), ("template path", record.template_path), *(("store", store) for store in record.stores)]
+    yield from ((what, text) for what, text in texts if not text.isprintable())
+    if record.template_path.startswith(("/", ":", "-")) or ".." in record.template_path.split("/"):
+        yield "template path", record.template_path
 
 
 def schema() -> str:

@@ -6,14 +6,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from . import github
 
 if TYPE_CHECKING:
     from ..external.cluster import Cluster
-    from ..external.helm import Release
-    from ..verbs.cleanup import Plan
+    from ..external.record import Release
+    from ..model.values import Job
+    from ..verbs.cleanup import Plan, Targets
     from ..verbs.deploy import Outcome
     from ..verbs.proof import Verdict
     from ..verbs.sweep import Finding
@@ -108,10 +110,12 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     return None
 
 
-def suspended(cluster: "Cluster", release: "Release", changed: bool, *, suspend: bool) -> None:
+def suspended(cluster: "Cluster", release: "Release", strayed: list[str], changed: bool, *, suspend: bool) -> None:
     """What pause or resume did."""
     state = "paused" if suspend else "running"
     print(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
+    if strayed:
+        print(f"Not as its record said, and put right: {', '.join(strayed)}")
     if suspend and changed:
         print("Jobs that run now go on to their end; the next deploys keep it paused, until `staging resume`.")
     elif changed:
@@ -121,10 +125,14 @@ def suspended(cluster: "Cluster", release: "Release", changed: bool, *, suspend:
             print(f"Still suspended by their own code: {', '.join(own)}.")
 
 
-def started(cluster: "Cluster", job: str) -> None:
-    """Which Job a run started, and how to watch it."""
-    print(f"Job {job} is started ({cluster}). Its logs:")
-    print(f"  kubectl logs job/{job} --all-containers --follow --namespace {cluster.namespace}")
+def started(cluster: "Cluster", name: str, job: "Job") -> None:
+    """Which Job a run started, how to watch it, and when the schedule fires next beside it."""
+    from ..model import schedules
+
+    print(f"Job {name} is started ({cluster}). Its logs:")
+    print(f"  kubectl logs job/{name} --all-containers --follow --namespace {cluster.namespace}")
+    for fire in schedules.fires(job.spec["schedule"], job.spec.get("timeZone"), datetime.now(UTC)):
+        print(f"The schedule fires next at {fire:%Y-%m-%d %H:%M} UTC, whether or not this Job has ended.")
 
 
 def plan(found: "Plan", say: Callable[[str], None]) -> None:
@@ -154,6 +162,15 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
             say(f"  monitor  {slug}: {'deleted' if there else 'not there'}")
     for store in record.stores:
         say(f"  store    {store}: stays")
+
+
+def plan_of_many(found: "Targets", say: Callable[[str], None]) -> None:
+    """What a cleanup of several would take away, and what it would leave."""
+    say(f"Cleanup of {len(found.stores)} staged versions ({found.cluster}):")
+    for staged, stores in found.stores.items():
+        say(f"  {staged.branch}")
+        for store in stores:
+            say(f"    store {store}: stays")
 
 
 def cleaned(found: "Plan") -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl, sentry, shell
+from ..external import git, helm, kubectl, record, sentry, shell
 from ..external.cluster import Cluster
-from ..external.helm import Release
+from ..external.record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
-from . import Say, inventory, recovery
+from . import Say, control, recovery
 
 AT_ONCE = 4
 DRAIN_POLL = 5.0  # seconds
@@ -53,7 +53,7 @@ def plan(
     """
     project = None if keep_monitors else sentry.connect(settings, token)
     cluster.require_helm()
-    release = helm.find(cluster, staged.release)
+    release = record.find(cluster, staged.release)
     if release is None and branch_deleted:
         raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
     if release is None:
@@ -61,14 +61,15 @@ def plan(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
             f"To delete just the branch: git push {settings.remote} --delete {staged.branch}"
         )
-    record = release.values.record
-    if record.staged_version != staged:
-        raise Refused(f"release {release.name} belongs to {record.dataset_id} v{record.version}: nothing was touched")
+    facts = release.values.record
+    if facts.staged_version != staged:
+        raise Refused(f"release {release.name} belongs to {facts.dataset_id} v{facts.version}: nothing was touched")
+    record.check(cluster, release)
     _check_own(cluster, release)
     checkout = None if keep_branch else _checkout(settings, release)
-    head = checkout.remote_head(record.branch) if checkout else None
+    head = checkout.remote_head(staged.branch) if checkout else None
     if branch_deleted and head:
-        raise Superseded(f"branch {record.branch} is there again, at {head[:12]}: nothing was touched")
+        raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}: nothing was touched")
     found, problem = _monitors(project, release)
     return Plan(cluster, release, checkout, head, project, tuple(found), problem, keep_branch, keep_monitors)
 
@@ -78,12 +79,13 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
 
     Raises `Unfinished` from the first change on: the same command finishes the work.
     """
-    record = plan.release.values.record
+    branch = plan.release.values.record.staged_version.branch
+    _check_unchanged(plan, branch)
     if plan.checkout and plan.head:
         # First, because it closes the door to new pushes.
-        say(f"deleting branch {record.branch}")
+        say(f"deleting branch {branch}")
         try:
-            plan.checkout.delete_branch(record.branch, plan.head)
+            plan.checkout.delete_branch(branch, plan.head)
         except Outside as error:
             raise Outside(
                 f"{error}; the cluster was not touched: allow it, or pass --keep-branch to leave the branch where it is"
@@ -99,26 +101,48 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
     settled = recovery.settle(cluster, release, say)
     if settled is None:
         return
+    if settled.live and settled.revision != release.revision:
+        raise Unfinished(f"release {release.name} was deployed again meanwhile: {AGAIN}")
     if drain and settled.pending:
         recovery.take_over(cluster, settled, say)  # or Helm refuses to pause it
-        settled = helm.find(cluster, release.name) or settled
+        settled = record.find(cluster, release.name) or settled
     if drain and settled.live:
         _drain(cluster, settled, drain, say)
+        settled = record.find(cluster, release.name) or settled
     say(f"deleting release {release.name}, its Jobs and pods")
     recovery.clear(cluster, settled)
     if project:
         _delete_monitors(project, settled.job_names, say)
-    if helm.status(cluster, release.name) not in (None, *helm.GOING):
+    left = record.find(cluster, release.name)
+    if left and left.live:
         raise Superseded(
             f"release {release.name} was deployed again meanwhile, by a newer push: that one was left alone"
         )
-    helm.uninstall(cluster, release.name, keep_history=False)
+    if left:
+        helm.uninstall(cluster, left, keep_history=False)
+
+
+def _check_unchanged(plan: Plan, branch: str) -> None:
+    """Raises `Superseded` when somebody pushed or deployed between the plan and now, while a person thought."""
+    now = record.find(plan.cluster, plan.release.name)
+    same = (
+        now
+        and now.newest.uid == plan.release.newest.uid
+        and (plan.release.pending or now.status == plan.release.status)
+    )
+    if not same and not (now and not now.live):
+        state = f"is {now.status}, revision {now.revision}" if now else "is gone"
+        raise Superseded(
+            f"release {plan.release.name} has changed since the plan was made: it {state}. Nothing was touched; run "
+            "the same command again for a new plan"
+        )
+    if plan.checkout and plan.head is None and (head := plan.checkout.remote_head(branch)):
+        raise Superseded(f"branch {branch} is there again, at {head[:12]}: nothing was touched")
 
 
 def _check_own(cluster: Cluster, release: Release) -> None:
     """Helm deletes by name: a CronJob that somebody put in place of ours would go with the release."""
-    names = [job.name for job in release.values.jobs.values()]
-    if foreign := kubectl.foreign(cluster, kubectl.existing(cluster, names), release.name):
+    if foreign := kubectl.foreign(cluster, kubectl.existing(cluster, release.newest.names), release.name):
         raise Refused(
             f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its: nothing was "
             "touched; rename or delete that CronJob first"
@@ -151,8 +175,7 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> None:
     """Pause, then wait for the Jobs that run. Raises `Unfinished` when they outlast the limit."""
     if not release.values.suspend:
         say(f"pausing release {release.name}")
-        paused = release.values.model_copy(update={"suspend": True})
-        helm.upgrade(cluster, release.name, paused, release.labels, "paused to drain")
+        control.suspend_all(cluster, release, True, "paused to drain")
     deadline = time.monotonic() + limit
     shown: list[str] = []
     while jobs := kubectl.active_jobs(cluster, release):
@@ -173,7 +196,7 @@ def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -
     for monitor in found:
         say(f"deleting monitor {monitor.slug}")
         sentry.delete(project, monitor)
-    if found and (back := sentry.find(project, slugs, seen=True)):
+    if back := sentry.find(project, slugs, seen=bool(found)):
         for monitor in back:
             say(f"monitor {monitor.slug} came back: a late check-in made it again; deleting it again")
             sentry.delete(project, monitor)
@@ -184,37 +207,53 @@ def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -
             )
 
 
-def targets(
-    settings: Settings, named: Sequence[str], dataset_id: str, version: str, all_versions: bool
-) -> list[StagedVersion]:
+@dataclass(frozen=True)
+class Targets:
+    """Several staged versions to clean up, and the stores that they leave where their releases could be read."""
+
+    cluster: Cluster
+    stores: dict[StagedVersion, list[str]]
+
+
+def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: str, all_versions: bool) -> Targets:
     """The staged versions that the options name. Raises `Usage`, or `Refused` when nothing of the dataset is staged."""
-    if not all_versions:
-        return [StagedVersion.from_branch(branch) for branch in dict.fromkeys(named)]
-    if not dataset_id or version or named:
+    staged = [StagedVersion.from_branch(branch) for branch in dict.fromkeys(named)]
+    if all_versions and (not dataset_id or version or named):
         raise Usage("--all-versions goes with --dataset-id alone")
     cluster = clusters.connect(settings)
-    found = [row["version"] for row in inventory.rows(cluster) if row["dataset_id"] == dataset_id]
+    listed, unproven = record.listing(cluster)
+    stores = {r.values.record.staged_version: r.values.record.stores for r in listed}
+    if not all_versions:
+        return Targets(cluster, {s: stores.get(s, []) for s in staged})
+    found = {s: urls for s, urls in stores.items() if s.dataset_id == dataset_id}
     if not found:
-        raise Refused(f"no version of {dataset_id} is staged in {cluster}: nothing was touched")
-    return [StagedVersion(dataset_id, v) for v in found]
+        why = f" ({min(unproven)} cannot be read: `staging list` says why)" if unproven else ""
+        raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")
+    return Targets(cluster, found)
 
 
-def run_many(targets: Sequence[StagedVersion], flags: Sequence[str], token: str, say: Say, show: Say) -> None:
+def run_many(found: Targets, flags: Sequence[str], token: str, say: Say, show: Say) -> None:
     """Clean up all of them, each in a process of its own, so that one cannot stop another; `show` gets their results.
 
-    Raises `Unfinished` that names how many are not done."""
-    program = (sys.executable, "-m", "staging_cronjobs.cli", "cleanup", "--yes", *flags)
-    commands = [(*program, "--branch", target.branch) for target in targets]
+    Raises `Unfinished` that names how many are not done. One that a newer push took over is no failure.
+    """
+    where = [f"--namespace={found.cluster.namespace}", *_context(found.cluster)]
+    program = (sys.executable, "-m", "staging_cronjobs.cli", "cleanup", "--yes", *flags, *where)
+    commands = [(*program, "--branch", staged.branch) for staged in found.stores]
     # The children ask Sentry themselves: the token goes by environment, never by command line. Annotations are ours.
     secret = {"GITHUB_ACTIONS": "", **({"SENTRY_AUTH_TOKEN": token} if token else {})}
     failed = 0
-    for target, result in zip(targets, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
-        failed += result.code != 0
+    for staged, result in zip(found.stores, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
+        failed += result.code not in (0, Superseded.exit_code)
         last = (result.stderr.strip().splitlines() or [""])[-1].removeprefix("error: ")
-        say(f"{target.branch}: {f'exit code {result.code}: {last}' if result.code else 'done'}")
+        say(f"{staged.branch}: {f'exit code {result.code}: {last}' if result.code else 'done'}")
         if result.stdout:
             show(result.stdout.rstrip())
     if failed:
         raise Unfinished(
-            f"{failed} of {len(targets)} staged versions are not cleaned up: see above, and run this again"
+            f"{failed} of {len(found.stores)} staged versions are not cleaned up: see above, and run this again"
         )
+
+
+def _context(cluster: Cluster) -> list[str]:
+    return [f"--kube-context={cluster.context}"] if cluster.context else []

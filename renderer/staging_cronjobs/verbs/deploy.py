@@ -1,13 +1,13 @@
 """`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl
+from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
-from ..external.helm import Release
+from ..external.record import Release
 from ..model import catalogue, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
@@ -64,32 +64,26 @@ def deploy(
         preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
     preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
-    wanted = helm.dry_run(cluster, staged.release, new, ours)
-    warnings = preflight.missing(cluster, new)
+    wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
+    warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
     warnings += preflight.shared(new, production) if main_version else []
     # Late: what a person pauses or resumes from here on would be undone.
-    release = helm.find(cluster, staged.release)
+    release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
     release = recovery.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, new.record.commit)
-    live = release is not None and release.live
-    before = ran = release.values if release and live else None
-    if release and release.pending:
-        recovery.take_over(cluster, release, say)
-        ran = helm.values_of(cluster, release.name) if release.deployed is not None else None
-    elif release and release.status == "uninstalling":
-        recovery.clear(cluster, release)
-    # A pause that was killed is still meant: `before` is what was asked for last, `ran` what really ran.
-    suspend = paused or (before.suspend if before else settings.first_deploy == "paused")
-    new = new.model_copy(update={"suspend": suspend})
-    stopped = _stopped(cluster, release, names) if release and live else []
-    say(f"{'upgrading' if live else 'installing'} release {staged.release}")
-    helm.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
-    notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
-    warnings += _left(cluster, new, wanted) if live else []
+    ran = release.runs if release else None
+    # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
+    asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
+    new = new.model_copy(update={"suspend": paused or asked})
+    stopped = _stopped(cluster, release, names) if release and release.live else []
+    kept = _ready(cluster, release, say) if release else None
+    say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
+    helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
+    notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
     changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
     notices = [*_image_notice(new), *notices]
-    return Outcome(cluster, staged.release, not live, new, main_version, changed, tuple(warnings), tuple(notices))
+    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, tuple(warnings), tuple(notices))
 
 
 def render(
@@ -153,37 +147,63 @@ def _check_head(checkout: git.Checkout, staged: StagedVersion, commit: str) -> N
         )
 
 
+def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
+    """The release once Helm can upgrade it: a killed helm's lock is taken over, and a cleanup that began is finished.
+
+    Objects that still terminate would be taken over by an install, and vanish after it.
+    """
+    if release.pending:
+        recovery.take_over(cluster, release, say)
+    elif not release.live:
+        recovery.clear(cluster, release)
+    else:
+        return release
+    return record.find(cluster, release.name)
+
+
 def _after(
-    cluster: Cluster, checkout: git.Checkout, staged: StagedVersion, commit: str, *, keep_record: bool, say: Say
+    cluster: Cluster, checkout: git.Checkout, new: Record, old: Release | None, *, keep_record: bool, say: Say
 ) -> list[str]:
     """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
 
     With `keep_record` the release stays as `uninstalled`: a job may have made its monitor, and only a cleanup, which
     has Sentry's token, can tell.
     """
+    name = new.staged_version.release
     try:
-        head = checkout.remote_head(staged.branch)
+        head = checkout.remote_head(new.branch)
     except Outside as error:
-        raise Unfinished(
-            f"{staged.release} is deployed, but whether its branch still exists is unknown: {error}"
-        ) from None
+        raise Unfinished(f"{name} is deployed, but whether its branch still exists is unknown: {error}") from None
     if head is None:
-        if release := helm.find(cluster, staged.release):
-            say(f"deleting release {staged.release} again")
-            try:
-                recovery.clear(cluster, release)
-                if not keep_record:
-                    helm.uninstall(cluster, staged.release, keep_history=False)
-            except (Outside, Unfinished) as error:
-                reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
-                raise Unfinished(
-                    f"branch {staged.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
-                    f"`staging cleanup --branch {staged.branch}` finishes it"
-                ) from None
-        raise Superseded(f"branch {staged.branch} was deleted meanwhile: release {staged.release} was removed again")
-    if head != commit:
-        return [f"branch {staged.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
-    return []
+        _remove_again(cluster, new, keep_record=keep_record, say=say)
+        raise Superseded(f"branch {new.branch} was deleted meanwhile: release {name} was removed again")
+    if head == new.commit:
+        return []
+    release = record.find(cluster, name)
+    between = [r for r in release.revisions if r.number > (old.revision if old else 0)] if release else []
+    if release and release.values.record.commit == new.commit and any(r.values.record.commit == head for r in between):
+        raise Unfinished(
+            f"{name} runs {new.commit[:12]} again: the newer commit {head[:12]} of {new.branch} was deployed while "
+            "this deploy was at work. Run the newer commit's deploy again"
+        )
+    return [f"branch {new.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
+
+
+def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say) -> None:
+    release = record.find(cluster, new.staged_version.release)
+    if release is None:
+        return
+    say(f"deleting release {release.name} again")
+    try:
+        recovery.clear(cluster, release)
+        if not keep_record:
+            helm.uninstall(cluster, release, keep_history=False)
+    except (Outside, Unfinished) as error:
+        reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
+        raise Unfinished(
+            f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
+            f"`staging cleanup --branch {new.branch}` finishes it"
+        ) from None
 
 
 def _production(dataset: Dataset, settings: Settings) -> dict[str, str]:
@@ -195,17 +215,9 @@ def _production(dataset: Dataset, settings: Settings) -> dict[str, str]:
 
 def _stopped(cluster: Cluster, release: Release, names: Collection[str]) -> list[str]:
     """Jobs that run now and that an upgrade to the CronJobs `names` stops: Helm deletes a dropped one with its Jobs."""
-    ran = release.job_names if release.pending else {job.name for job in release.values.jobs.values()}
+    ran = release.job_names if release.pending else release.newest.names
     dropped = ran - {*names}
     return kubectl.active_jobs(cluster, release, dropped) if dropped else []
-
-
-def _left(cluster: Cluster, new: Values, wanted: Mapping[str, kubectl.Object]) -> list[str]:
-    """What somebody else's change left, by the cluster's own word; the deploy is done, whatever it answers."""
-    try:
-        return diff.left(new, wanted, kubectl.existing(cluster, [job.name for job in new.jobs.values()]))
-    except Outside as error:
-        return [f"whether the jobs are what they should be is unknown: {error}"]
 
 
 def _image_notice(new: Values) -> list[str]:

@@ -2,61 +2,54 @@
 
 from typing import Any
 
-from ..errors import StagingError
-from ..external import helm, kubectl
+from ..external import kubectl, record
 from ..external.cluster import Cluster
-from ..model.values import LABEL
+from ..external.record import Release
+
+FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
 
 
 def rows(cluster: Cluster) -> list[dict[str, Any]]:
-    """One object a release, unfinished cleanups and failed deploys included, sorted by release."""
+    """One object a release, unfinished cleanups and failed deploys included, sorted by release.
+
+    Who a release is comes from Helm's record. One that cannot be read has the status `unproven` and its reason.
+    """
     cronjobs: dict[str, list[dict[str, Any]]] = {}
     for cronjob in kubectl.owned(cluster, kubectl.labelled(cluster)):
         cronjobs.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
-    listing = sorted(helm.listing(cluster), key=lambda row: row["name"])
-    return [_row(cluster, item, cronjobs.get(item["name"], [])) for item in listing]
+    releases, unproven = record.listing(cluster)
+    found = [_row(cluster, release, cronjobs.get(release.name, [])) for release in releases]
+    found += [_unproven(cluster, name, why) for name, why in unproven.items()]
+    return sorted(found, key=lambda row: row["release"])
 
 
-def _row(cluster: Cluster, item: dict[str, Any], cronjobs: list[dict[str, Any]]) -> dict[str, Any]:
-    identity = _from_cronjob(cronjobs[0]) if cronjobs else _from_values(cluster, item["name"])
-    return identity | {
-        "release": item["name"],
-        "namespace": item["namespace"],
-        "status": item["status"],
-        "paused": bool(cronjobs) and _annotation(cronjobs[0], "paused") == "true",
-        "revision": int(item["revision"]),
-        "updated": item["updated"],
-        "jobs": sorted((_job(c) for c in cronjobs), key=lambda job: job["key"]),
+def _row(cluster: Cluster, release: Release, cronjobs: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = {job.name: key for key, job in release.values.jobs.items()}
+    ours = [c for c in cronjobs if c["metadata"]["name"] in keys]
+    return {name: getattr(release.values.record, name) for name in FACTS} | {
+        "release": release.name,
+        "namespace": cluster.namespace,
+        "status": release.status,
+        "problem": "",
+        "paused": bool(ours) and release.values.suspend,
+        "revision": release.revision,
+        "updated": release.newest.made,
+        "jobs": sorted((_job(keys[c["metadata"]["name"]], c) for c in ours), key=lambda job: job["key"]),
     }
 
 
-def _from_cronjob(cronjob: dict[str, Any]) -> dict[str, Any]:
-    labels = cronjob["metadata"]["labels"]
-    facts = {"dataset_id": labels[f"{LABEL}dataset-id"], "version": labels[f"{LABEL}dataset-version"]}
-    return facts | {name: _annotation(cronjob, name) for name in ("repository", "branch", "commit", "image")}
+def _unproven(cluster: Cluster, release: str, why: str) -> dict[str, Any]:
+    facts = dict.fromkeys(FACTS, "") | {"release": release, "namespace": cluster.namespace, "status": "unproven"}
+    return facts | {"problem": why, "paused": False, "revision": 0, "updated": "", "jobs": []}
 
 
-def _from_values(cluster: Cluster, release: str) -> dict[str, Any]:
-    """For a release without jobs (an unfinished cleanup, a failed first deploy): its values tell."""
-    names = ("dataset_id", "version", "repository", "branch", "commit", "image")
-    try:
-        record = helm.values_of(cluster, release).record
-    except StagingError:
-        return dict.fromkeys(names, "")
-    return {name: getattr(record, name) for name in names}
-
-
-def _job(cronjob: dict[str, Any]) -> dict[str, Any]:
-    spec, metadata = cronjob["spec"], cronjob["metadata"]
+def _job(key: str, cronjob: dict[str, Any]) -> dict[str, Any]:
+    spec = cronjob["spec"]
     return {
-        "key": _annotation(cronjob, "key"),
-        "name": metadata["name"],
+        "key": key,
+        "name": cronjob["metadata"]["name"],
         "schedule": spec["schedule"],
         "time_zone": spec.get("timeZone"),
         "suspend": spec.get("suspend", False),
         "last_success": cronjob.get("status", {}).get("lastSuccessfulTime"),
     }
-
-
-def _annotation(cronjob: dict[str, Any], name: str) -> str:
-    return cronjob["metadata"].get("annotations", {}).get(f"{LABEL}{name}", "")

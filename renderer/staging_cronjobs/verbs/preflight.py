@@ -6,8 +6,8 @@ from typing import Any
 
 from ..errors import Refused
 from ..external.cluster import Cluster, plain
-from ..external.helm import Release
 from ..external.kubectl import owner
+from ..external.record import Release
 from ..model.catalogue import Dataset
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values

@@ -3,9 +3,9 @@
 import time
 
 from ..errors import AGAIN, Outside, Unfinished
-from ..external import helm, kubectl
+from ..external import helm, kubectl, record
 from ..external.cluster import Cluster
-from ..external.helm import Release
+from ..external.record import Release
 from . import Say
 
 TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
@@ -23,15 +23,15 @@ def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
         say(f"waiting for another helm: {release.name} is {release.status} since {release.age:.0f} s")
     while current and current.pending and current.age < patience:
         time.sleep(min(POLL, patience - current.age))
-        current = helm.find(cluster, release.name)
+        current = record.find(cluster, release.name)
     return current
 
 
 def take_over(cluster: Cluster, release: Release, say: Say) -> None:
     """Free a release whose helm was killed: back to its last deployed revision, or away when it has none."""
     say(f"taking over {release.name}: a helm was killed and left it {release.status}")
-    if release.deployed is not None:
-        helm.rollback(cluster, release.name, release.deployed)
+    if release.before is not None:
+        helm.rollback(cluster, release, release.before.number)
     else:
         clear(cluster, release)
 
@@ -58,10 +58,10 @@ def clear(cluster: Cluster, release: Release) -> None:
 
 def _uninstall(cluster: Cluster, release: Release) -> None:
     try:
-        helm.uninstall(cluster, release.name, keep_history=True)
+        helm.uninstall(cluster, release, keep_history=True)
     except Outside as error:
         # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
-        now = helm.find(cluster, release.name)
+        now = record.find(cluster, release.name)
         if now and now.status != "uninstalled":
             kubectl.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
             raise Unfinished(f"{error}; {AGAIN}") from None

@@ -6,13 +6,13 @@ A failed, partial or empty listing of anything is an error, never "all gone".
 from dataclasses import dataclass
 
 from ..errors import StagingError, Unfinished
-from ..external import git, helm, kubectl, sentry
+from ..external import git, kubectl, record, sentry
 from ..external.cluster import Cluster
-from ..external.helm import Release
+from ..external.record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
-from . import Say, cleanup, inventory
+from . import Say, cleanup
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,25 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     found: list[Finding] = []
     staged: set[str] = set()
     recorded: set[str] = set()
-    for row in inventory.rows(cluster):
-        release = helm.find(cluster, row["release"])
+    releases, unproven = record.listing(cluster)
+    for listed in releases:
+        try:
+            release = record.find(cluster, listed.name)
+        except StagingError as error:
+            unproven[listed.name] = str(error)
+            continue
         if release is None:
             continue
         recorded |= release.job_names
-        record = release.values.record
-        if record.repository != checkout.repository:
+        facts = release.values.record
+        if facts.repository != checkout.repository:
+            found.append(Finding("skipped", release.name, f"it was deployed from {facts.repository}, not from here"))
             continue
-        staged.add(record.branch)
-        found += _of_release(release, record.branch in heads, grace)
-        found += _of_main(release, checkout.main_version(record.template_path))
+        staged.add(facts.branch)
+        found += _of_release(release, facts.branch in heads, grace)
+        found += _of_main(release, checkout.main_version(facts.template_path))
         found += _of_monitors(release, there, grace)
+    found += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
     found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
     return [*found, *_unproven_cronjobs(cluster), *_unproven_monitors(there, recorded)]
 
@@ -84,7 +91,7 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
     if finding.staged is None:
         return
     if finding.monitor:
-        release = helm.find(cluster, finding.staged.release)
+        release = record.find(cluster, finding.staged.release)
         project = sentry.connect(settings, token)
         if project and release and finding.monitor.slug in release.dropped:
             sentry.delete(project, finding.monitor)

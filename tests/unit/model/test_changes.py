@@ -3,8 +3,6 @@
 import copy
 from typing import Any
 
-import pytest
-
 from staging_cronjobs.model import diff
 from staging_cronjobs.model.values import Job, Record, Values
 
@@ -63,32 +61,3 @@ def test_cron_job_name_has_another_place_and_is_no_difference_but_the_order_of_o
     ours = cronjob(spec(env=[second, first, name]))
     found = diff.from_production(new, {NAME: ours}, {"update": production})
     assert found == {"update": ["containers[worker].env order"]}
-
-
-def test_what_an_upgrade_made_as_it_should_be_is_not_told() -> None:
-    wanted = cronjob(spec(), labels=LABELS)
-    helms = {"app.kubernetes.io/managed-by": "Helm"}
-    live = cronjob(spec() | {"suspend": True}, labels=LABELS | helms, annotations={"meta.helm.sh/release-name": "r"})
-    assert diff.left(values(suspend=True, update=spec()), {NAME: wanted}, {NAME: live}) == []
-
-
-@pytest.mark.parametrize(
-    ("edit", "said"),
-    [
-        (lambda c: c["spec"].update(suspend=True), "spec.suspend false → true"),
-        (lambda c: c["spec"]["jobTemplate"]["spec"].update(parallelism=5), "spec.jobTemplate.spec.parallelism 2 → 5"),
-        (lambda c: c["metadata"].update(labels={"team": "x"}), "metadata.labels[team] added (x)"),
-        (lambda c: c["metadata"].update(annotations={"a": "hunter2"}), "metadata.annotations[a] added"),
-    ],
-)
-def test_what_somebody_changed_is_told(edit: Any, said: str) -> None:
-    live = cronjob(spec())
-    edit(live)
-    (line,) = diff.left(values(update=spec()), {NAME: cronjob(spec())}, {NAME: live})
-    assert line == f"CronJob {NAME} still differs, changed by someone else: {said}"
-
-
-def test_a_cronjob_that_is_gone_is_told_and_one_without_an_answer_is_not() -> None:
-    new = values(update=spec())
-    assert diff.left(new, {}, {}) == [f"CronJob {NAME} is gone already: somebody deleted it after the upgrade"]
-    assert diff.left(new, {}, {NAME: cronjob({})}) == []

@@ -309,8 +309,8 @@ def test_release_labels_name_the_identity_and_every_job() -> None:
     assert found.release_labels == {
         "staging-cronjobs/dataset-id": "ridge-snow",
         "staging-cronjobs/dataset-version": "0.2.0",
-        "staging-cronjobs/job.update": "staging-ridge-snow-v0-2-0-update",
-        "staging-cronjobs/job.archive-grib-files": "staging-ridge-snow-v0-2-0-archive-grib-files",
+        "staging-cronjobs/job.staging-ridge-snow-v0-2-0-update": "update",
+        "staging-cronjobs/job.staging-ridge-snow-v0-2-0-archive-grib-files": "archive-grib-files",
     }
 
 

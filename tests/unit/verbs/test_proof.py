@@ -8,7 +8,7 @@ import pytest
 from repositories import make_repository
 from staging_cronjobs.errors import Refused, Usage
 from staging_cronjobs.external import user_code
-from staging_cronjobs.external.helm import Release
+from staging_cronjobs.external.record import Release, Revision
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings, load
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -46,7 +46,8 @@ def record(**changes: str) -> Record:
 
 def release(of: Record, status: str = "deployed") -> Release:
     values = Values(record=of, jobs={})
-    return Release(STAGED.release, status, 3, 60.0, 3, values, {})
+    made = "2026-11-25T00:00:00Z"
+    return Release(STAGED.release, (Revision(3, status, "uid-3", made, values, {}, "", 0),))
 
 
 def problem(*datasets: Dataset, **settings: Any) -> str:

@@ -1,0 +1,276 @@
+"""What Helm keeps of a release: a Secret for each revision. Read once, and checked where it enters.
+
+Whoever may write Secrets in the namespace can write these, and Helm acts on the manifest and hooks that they hold. So
+nothing of them is believed: not a name, not a label, not an object that Helm would create or delete.
+"""
+
+import json
+import os
+import zlib
+from base64 import b64decode
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ..errors import Refused, StagingError
+from ..model import values
+from ..model.values import LABEL, Values
+from .cluster import Cluster
+
+CHART = "staging-cronjobs"
+DRIVERS = {
+    "": "secrets",
+    "secret": "secrets",
+    "secrets": "secrets",
+    "configmap": "configmaps",
+    "configmaps": "configmaps",
+}
+TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
+LARGEST = 16 * 2**20  # bytes of one revision, unzipped: zipped, a Secret holds 1 MiB at the most (Kubernetes)
+GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cleanup has begun
+STATES = ("deployed", "failed", "superseded", "unknown", "pending-install", "pending-upgrade", "pending-rollback")
+FIELDS = {"apiVersion", "kind", "metadata", "spec"}  # what the chart writes; Go reads others without regard to case
+MARKS = {"name", "namespace", "labels", "annotations"}
+BREAKS = "\r\x85\u2028\u2029\ufeff"  # where Helm's reader of YAML begins a new line, and others do not
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision of a release as its Secret has it."""
+
+    number: int
+    status: str
+    uid: str
+    made: str  # when: a timestamp of Kubernetes
+    values: Values
+    labels: Mapping[str, str]
+    manifest: str = field(repr=False)
+    hooks: int  # how many
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was made."""
+        return max((datetime.now(UTC) - datetime.fromisoformat(self.made)).total_seconds(), 0)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its CronJobs."""
+        return frozenset(job.name for job in self.values.jobs.values())
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release: what its remaining revisions hold."""
+
+    name: str
+    revisions: tuple[Revision, ...]  # oldest first
+
+    @property
+    def newest(self) -> Revision:
+        """The last revision: what was asked for last."""
+        return self.revisions[-1]
+
+    @property
+    def status(self) -> str:
+        """Helm's own word for the newest revision: deployed, failed, pending-…, uninstalling, uninstalled."""
+        return self.newest.status
+
+    @property
+    def revision(self) -> int:
+        """The newest revision's number."""
+        return self.newest.number
+
+    @property
+    def age(self) -> float:
+        """Seconds since the newest revision was made."""
+        return self.newest.age
+
+    @property
+    def values(self) -> Values:
+        """What was asked for last."""
+        return self.newest.values
+
+    @property
+    def live(self) -> bool:
+        """Whether jobs of it may run: its cleanup has not begun."""
+        return self.status not in GOING
+
+    @property
+    def pending(self) -> bool:
+        """Whether a helm is at work on it, or was killed at work."""
+        return self.status.startswith("pending")
+
+    @property
+    def before(self) -> Revision | None:
+        """The revision to go back to when the newest one is pending. A helm killed late has superseded it already."""
+        of = {r.status: r for r in self.revisions}  # the newest of each status
+        return None if self.status == "pending-install" else of.get("deployed", of.get("superseded"))
+
+    @property
+    def runs(self) -> Values | None:
+        """The values of what runs: of a pending release what ran before. None when nothing does."""
+        if not self.live:
+            return None
+        return self.values if not self.pending else self.before.values if self.before else None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Our labels of all remaining revisions together: the identity, and every job name there ever was."""
+        return {k: v for r in self.revisions for k, v in r.labels.items() if k.startswith(LABEL)}
+
+    @property
+    def job_names(self) -> frozenset[str]:
+        """Every job that a revision had: a dropped job's name stays known."""
+        recorded = values.names_in(self.labels, self.values.record.staged_version)
+        return frozenset(recorded).union(*(r.names for r in self.revisions))
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Jobs on record that the newest revision no longer has."""
+        return self.job_names - self.newest.names
+
+    def same_as(self, other: "Release | None") -> bool:
+        """Whether nothing has happened to it since `other` was read."""
+        return other is not None and (self.newest.uid, self.status) == (other.newest.uid, other.status)
+
+
+def find(cluster: Cluster, name: str) -> Release | None:
+    """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
+    items = _items(cluster, f"owner=helm,name={name}")
+    if not items:
+        return None
+    revisions = sorted((_revision(name, item) for item in items), key=lambda r: r.number)
+    return Release(name, tuple(revisions))
+
+
+def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
+    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name."""
+    found: dict[str, Revision] = {}
+    unproven: dict[str, str] = {}
+    for item in _items(cluster, "owner=helm,status!=superseded"):
+        name = str(item["metadata"].get("labels", {}).get("name", ""))
+        if not _of_this_chart(item):
+            continue
+        try:
+            revision = _revision(name, item)
+        except StagingError as error:
+            unproven[name or item["metadata"]["name"]] = str(error)
+            continue
+        if name not in found or found[name].number < revision.number:
+            found[name] = revision
+    return [Release(name, (found[name],)) for name in sorted(found.keys() - unproven.keys())], unproven
+
+
+def check(cluster: Cluster, release: Release) -> None:
+    """Helm creates and deletes what a record says: that must be CronJobs of this release alone.
+
+    Raises `Refused` naming the first thing that is not.
+    """
+    used = {
+        r.status: r for r in release.revisions if r.status in ("deployed", "superseded")
+    }  # what Helm may go back to
+    for revision in {release.newest.number: release.newest, **{r.number: r for r in used.values()}}.values():
+        for problem in _foreign(cluster, revision):
+            raise Refused(
+                f"Helm's record of release {release.name}, revision {revision.number}, has {problem}. Helm would act "
+                "on it, and no staged version has such a thing: nothing was touched. Find out who wrote it. To take "
+                "the release away by hand, delete its CronJobs, then the Secrets labelled "
+                f"owner=helm,name={release.name}, with kubectl"
+            )
+
+
+def driver() -> str:
+    """The kind of object that holds Helm's records. Raises `Refused` for one that cannot be read here."""
+    name = os.environ.get("HELM_DRIVER", "")
+    if name not in DRIVERS:
+        raise Refused(f"HELM_DRIVER is {name!r}: only secret and configmap keep a record that can be read here")
+    return DRIVERS[name]
+
+
+def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
+    kind = driver()
+    items = cluster.get(kind, selector)
+    return [item for item in items if kind != "secrets" or item.get("type") == TYPE]
+
+
+def _of_this_chart(item: Mapping[str, Any]) -> bool:
+    """What cannot be read counts when it carries our labels, so that it is told of."""
+    try:
+        return _content(item)["chart"]["metadata"]["name"] == CHART
+    except (StagingError, KeyError, TypeError):
+        return any(label.startswith(LABEL) for label in item["metadata"].get("labels", {}))
+
+
+def _revision(name: str, item: Mapping[str, Any]) -> Revision:
+    """One revision. Raises `Refused` for what Helm and this program did not write."""
+    labels = item["metadata"].get("labels", {})
+    number, status = labels.get("version", ""), labels.get("status", "")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10) or status not in (*STATES, *GOING):
+        raise Refused(f"Helm's record {item['metadata']['name']!r} has no revision and status that Helm writes")
+    content = _content(item)
+    manifest, hooks, config = content.get("manifest"), content.get("hooks"), content.get("config")
+    if content.get("name") != name or content.get("version") != int(number) or not isinstance(manifest, str):
+        raise Refused(f"Helm's record {item['metadata']['name']!r} is not of release {name}, revision {number}")
+    found = values.parse(name, config)
+    if (own := found.record.staged_version.release) != name:
+        raise Refused(f"release {name} has the record of {own}: it was not made by this program; nothing was touched")
+    return Revision(
+        int(number),
+        status,
+        item["metadata"]["uid"],
+        item["metadata"]["creationTimestamp"],
+        found,
+        {k: v for k, v in labels.items() if k.startswith(LABEL)},
+        manifest,
+        len(hooks) if isinstance(hooks, list) else int(hooks is not None),
+    )
+
+
+def _content(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The record itself: JSON, zipped, in base64, and for Kubernetes in base64 again."""
+    try:
+        text = item["data"]["release"]
+        zipped = b64decode(b64decode(text) if "type" in item else text)
+        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        content = json.loads(unzip.decompress(zipped, LARGEST))
+        if unzip.unconsumed_tail:
+            raise ValueError("too large")
+    except (ValueError, KeyError, TypeError, zlib.error, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise Refused(f"Helm's record {item['metadata']['name']!r} cannot be read: it is not what Helm writes")
+    return content
+
+
+def _foreign(cluster: Cluster, revision: Revision) -> Iterator[str]:
+    """What a revision would have Helm do beside its own CronJobs."""
+    if revision.hooks:
+        yield "hooks"
+    if bad := {c for c in revision.manifest if c in BREAKS}:
+        yield f"the character U+{ord(min(bad)):04X} in its manifest"
+        return
+    for thing in _documents(revision.manifest):
+        yield from _alien(thing, cluster.namespace, revision.names)
+
+
+def _documents(manifest: str) -> Iterator[object]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        yield from (thing for thing in YAML(typ="safe").load_all(manifest) if thing is not None)
+    except (YAMLError, ValueError, RecursionError):
+        yield "what is no YAML"
+
+
+def _alien(thing: object, namespace: str, names: Collection[str]) -> Iterator[str]:
+    if not isinstance(thing, dict) or thing.keys() - FIELDS or not isinstance(thing.get("metadata"), dict):
+        yield "an object in its manifest that is no CronJob"
+        return
+    metadata = thing["metadata"]
+    kind, name = f"{thing.get('apiVersion')} {thing.get('kind')}", metadata.get("name")
+    if kind != "batch/v1 CronJob" or name not in names or metadata.keys() - MARKS:
+        yield f"{kind} {name!r} in its manifest"
+    elif metadata.get("namespace", namespace) != namespace:
+        yield f"CronJob {name} of namespace {metadata['namespace']!r} in its manifest"

@@ -1,0 +1,232 @@
+"""Whoever may write Secrets writes Helm's records: nothing in them makes this program act on what is not its own.
+
+Each forged record is met by every command that acts on a release; all of them refuse it and touch nothing.
+"""
+
+import http.server
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostile import Hostile
+from live import IMAGE, LABEL, Namespace, Production, Staging
+from records import Edit, forge, newest, write
+from repositories import Repository
+from staged import Sentry, install, names, push
+from staging_cronjobs.model.staged_version import StagedVersion
+
+RIDGE = StagedVersion("ridge-snow", "0.2.0")
+UPDATE = names(RIDGE)[0]
+COMMANDS = (
+    ("pause", "--branch", RIDGE.branch),
+    ("resume", "--branch", RIDGE.branch),
+    ("run", "--branch", RIDGE.branch, "--key", "update"),
+    ("cleanup", "--branch", RIDGE.branch, "--yes"),
+    ("cleanup", "--dataset-id", RIDGE.dataset_id, "--all-versions", "--yes"),
+    ("deploy", "--branch", RIDGE.branch, "--docker-image", IMAGE),
+)
+PRODUCTION = "ridge-snow-update"
+DEPLOYMENT = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {selector: {}, template: {}}\n"
+BINDING = "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: x}\n"
+
+
+class Listener:
+    """A server of somebody else's: whoever sends it anything has leaked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                owner.asked.append(self.path)
+                self.send_error(404)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    made = Listener()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def set_in(path: str, value: object) -> Edit:
+    """An edit that sets a value under a dotted path."""
+    *folders, last = path.split("/")
+
+    def edit(content: dict[str, Any]) -> None:
+        place: Any = content
+        for folder in folders:
+            place = place[folder]
+        place[last] = value
+
+    return edit
+
+
+def added(manifest: str) -> Edit:
+    """An edit that adds to the manifest."""
+    return lambda content: content.update(manifest=f"{content['manifest']}\n{manifest}\n")
+
+
+def cronjob(name: str, more: str = "") -> str:
+    return f"---\napiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {name}\n{more}spec: {{}}"
+
+
+HOOK = {
+    "name": "h",
+    "kind": "CronJob",
+    "path": "x",
+    "manifest": cronjob("stolen"),
+    "events": ["pre-upgrade", "pre-delete"],
+}
+FORGED: dict[str, Edit] = {
+    "a name that is an option": set_in("config/jobs/update/name", "--server={url}"),
+    "a name that writes a file": set_in("config/jobs/update/name", "--profile-output=stolen"),
+    "production's name": set_in("config/jobs/update/name", PRODUCTION),
+    "a key that is none": lambda c: c["config"]["jobs"].update({"a b": c["config"]["jobs"]["update"]}),
+    "another branch": set_in("config/record/branch", "precious"),
+    "an id that is none": set_in("config/record/dataset_id", "../x"),
+    "a version that is none": set_in("config/record/version", "9.x"),
+    "a version of 5,000 digits": set_in("config/record/version", "9" * 5000),
+    "a path outside": set_in("config/record/template_path", "../../etc"),
+    "a path that git reads otherwise": set_in("config/record/template_path", ":(glob)**"),
+    "a store with escapes": set_in("config/record/stores", ["s3://x\x1b]8;;http://evil\x07"]),
+    "an image with a line": set_in("config/record/image", "i\n::error::x"),
+    "no record": set_in("config", {}),
+    "a list for values": set_in("config", []),
+    "another release's name": set_in("name", "production"),
+    "production's CronJob in the manifest": added(cronjob(PRODUCTION)),
+    "a Deployment in the manifest": added(DEPLOYMENT),
+    "a ClusterRoleBinding in the manifest": added(BINDING),
+    "another namespace in the manifest": added(cronjob(UPDATE, "  namespace: kube-system\n")),
+    "a kind in other letters": added(f"{cronjob(UPDATE)}\nKind: Deployment"),
+    "a key twice": added(f"{cronjob(UPDATE)}\nkind: Deployment"),
+    "a line break of Helm's own reader": added(f"{cronjob(UPDATE)} # \u0085kind: Deployment"),
+    "no YAML in the manifest": added("---\n{ ["),
+    "a list of objects": added("---\napiVersion: v1\nkind: List\nmetadata: {}\nitems: []"),
+    "a hook": set_in("hooks", [HOOK]),
+    "hooks that are no list": set_in("hooks", {"a": HOOK}),
+}
+
+
+def snapshot(live: Namespace, repository: Repository) -> object:
+    objects = {
+        f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
+        for kind in ("cronjobs", "jobs", "secrets")
+        for thing in live.all(kind)
+    }
+    return objects, repository.git("ls-remote", "origin")
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_record_is_refused_by_every_command(
+    staging: Staging,
+    repository: Repository,
+    live: Namespace,
+    production: Production,
+    sentry: Sentry,
+    listener: Listener,
+    hostile: Hostile,
+    what: str,
+) -> None:
+    repository.stage(RIDGE.dataset_id, RIDGE.version)
+    repository.git("push", "--quiet", "origin", "main:refs/heads/precious")
+    entry = next(d for d in staging.catalogue(repository.path) if d["dataset_id"] == RIDGE.dataset_id)
+    production(entry["cronjobs"])
+    install(staging, repository, RIDGE)
+    sentry.check_in(*names(RIDGE), PRODUCTION)
+    forge(live, RIDGE.release, FORGED[what])
+    if what == "a name that is an option":  # the address is known only now
+        forge(live, RIDGE.release, set_in("config/jobs/update/name", f"--server={listener.url}"))
+    before = snapshot(live, repository), sentry.slugs()
+    for command in COMMANDS:
+        done = staging(repository.path, *command, **sentry.environment)
+        after = snapshot(live, repository), sentry.slugs()
+        hostile.tried("release records", done.stdout + done.stderr, changed=after != before, ran=listener.asked)
+        assert done.code == (5 if "--all-versions" in command and done.stderr.startswith("Cleanup of") else 3), (
+            command,
+            done.stderr,
+        )
+        assert not Path(repository.path, "stolen").exists()
+    listed = staging.run(repository.path, "list", "-o", "json").json
+    assert [row["release"] for row in listed] == [RIDGE.release]
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "a bomb": {"data": {"release": ""}},
+    "no base64": {"data": {"release": b64encode(b"%%%").decode()}},
+    "no release": {"data": {"release": None}},
+    "no version": {"metadata": {"labels": {"version": None}}},
+    "a version that is none": {"metadata": {"labels": {"version": "9.x"}}},
+    "a status that is none": {"metadata": {"labels": {"status": "fine"}}},
+}
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_what_cannot_be_read_is_told_and_stops_nobody_else(
+    staging: Staging, repository: Repository, live: Namespace, hostile: Hostile, sentry: Sentry
+) -> None:
+    import zlib
+
+    healthy = StagedVersion("ridge-snow", "1.0.0")
+    install(staging, repository, healthy)
+    push(repository, healthy)
+    zipper = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    bomb = zipper.compress(b'{"name": "' + b" " * 40_000_000) + zipper.flush()
+    UNREADABLE["a bomb"]["data"]["release"] = b64encode(b64encode(bomb)).decode()
+    for number, (what, patch) in enumerate(UNREADABLE.items(), 2):
+        staged = StagedVersion("ridge-snow", f"{number}.0")
+        install(staging, repository, staged)
+        secret = newest(live, staged.release)["metadata"]["name"]
+        write(live, secret, {"metadata": {"labels": {f"{LABEL}dataset-id": "ridge-snow"}}})
+        write(live, secret, patch)
+        done = staging(repository.path, "list", "-o", "json")
+        hostile.tried("release records", done.stdout + done.stderr)
+        assert done.code == 0, done.stderr
+        rows = {row["release"]: row for row in done.json}
+        assert rows[healthy.release]["status"] == "deployed"
+        assert rows[staged.release]["status"] == "unproven", what
+        assert rows[staged.release]["problem"]
+        live.kubectl("delete", "secret", secret)
+    copy = live.get("cronjobs", names(healthy)[0])
+    live.kubectl("label", "cronjob", copy["metadata"]["name"], f"{LABEL}dataset-id-", f"{LABEL}dataset-version-")
+    live.kubectl("annotate", "cronjob", copy["metadata"]["name"], f"{LABEL}key-", f"{LABEL}branch-")
+    (row,) = staging.run(repository.path, "list", "-o", "json").json
+    assert (row["dataset_id"], row["version"]) == ("ridge-snow", "1.0.0")
+    assert [job["key"] for job in row["jobs"]] == ["update", "validate"]
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_labels_of_other_secrets_name_no_monitors(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, hostile: Hostile
+) -> None:
+    install(staging, repository, RIDGE)
+    sentry.check_in(*names(RIDGE), PRODUCTION)
+    labels = {
+        "owner": "helm",
+        "name": RIDGE.release,
+        "status": "deployed",
+        "version": "9",
+        f"{LABEL}job.{PRODUCTION}": "update",
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "forged", "labels": labels}}
+    assert live.create(secret).accepted
+    secret = f"sh.helm.release.v1.{RIDGE.release}.v1"
+    write(live, secret, {"metadata": {"labels": {f"{LABEL}job.{PRODUCTION}": "update"}}})
+    done = staging(repository.path, "cleanup", "--branch", RIDGE.branch, "--yes", **sentry.environment)
+    hostile.tried("release records", done.stdout + done.stderr, changed=PRODUCTION not in sentry.slugs())
+    assert done.code == 0, done.stderr
+    assert sentry.slugs() == [PRODUCTION]
