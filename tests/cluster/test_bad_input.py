@@ -15,6 +15,7 @@ import pytest
 from live import IMAGE, Done, Namespace, Staging, cron_jobs_of
 from repositories import NEW_DATASET, Repository, make_repository, stage_branch
 from staged import Place
+from staging_cronjobs.model.staged_version import StagedVersion
 
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"
 USAGE, REFUSED, OUTSIDE, SUPERSEDED = 2, 3, 4, 6
@@ -648,7 +649,7 @@ def test_a_release_of_the_same_cut_name(world: World) -> None:
     text = world.staging.helm("get", "values", release(*HARBOR), "-o", "json")
     values = json.loads(text)
     values["record"] |= {"dataset_id": twin, "version": "0.4.0", "branch": stage_branch(twin, "0.4.0")}
-    values["jobs"] = {"update": values["jobs"]["update"] | {"name": "staging-twin-v0-4-0-update"}}
+    values["jobs"] = {"update": values["jobs"]["update"] | {"name": StagedVersion(twin, "0.4.0").job_name("update")}}
     file = world.repository.path.parent / "twin.json"
     file.write_text(json.dumps(values))
     world.staging.helm("install", name, str(CHART), "-f", str(file))

@@ -455,7 +455,12 @@ class Killing:
         newest = max(records, key=lambda labels: int(labels["version"]), default={"status": "missing"})
         if newest["status"] != "deployed":
             case.problems.append(f"the release is {newest['status']}")
-        known = {name for labels in records for label, name in labels.items() if label.startswith(f"{LABEL}job.")}
+        known = {
+            label.removeprefix(f"{LABEL}job.")
+            for labels in records
+            for label in labels
+            if label.startswith(f"{LABEL}job.")
+        }
         if forgotten := case.recorded - known:
             case.problems.append(f"forgot {', '.join(sorted(forgotten))}")
 

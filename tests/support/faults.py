@@ -178,12 +178,22 @@ class _Handler(Handler):
     disable_nagle_algorithm = True
     dropped = ("host", "connection", "proxy-authorization", "content-length", "transfer-encoding")
 
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
     def handle_request(self) -> None:
         gate: Gate = self.owner
         url = urlsplit(self.path)
         user = base64.b64decode(self.headers["Proxy-Authorization"].removeprefix("Basic ")).decode()
         door, self.path = gate.doors[user.removesuffix(":")], url._replace(scheme="", netloc="").geturl()
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in self.dropped}
         request = door.note(self.command, self.path)
         try:

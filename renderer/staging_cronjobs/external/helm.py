@@ -32,7 +32,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     command = ("template", release, CHART, "-f", "-", "--kube-version", OLDEST_KUBERNETES)
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
     if manifest.code:
-        raise Refused(f"The chart refuses the values of {release}: {plain(manifest)}")
+        raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
     texts = {_name(text): text for text in SEPARATOR.split(manifest.stdout) if text.strip()}
     made, warnings, complaints = _asked(cluster, texts, known)
     if not complaints:
@@ -40,7 +40,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     # Some complaints name no object, so each is asked for alone.
     found = [f"{n}: {line}" for n, text in texts.items() for line in _asked(cluster, {n: text}, known)[2]]
     if any(word in line for line in found for word in REJECTIONS):
-        raise Refused(f"The API server refuses jobs of {release}: {'; '.join(found)}. Fix the dataset's code")
+        raise Refused(f"the API server refuses jobs of {release}: {'; '.join(found)}; fix the dataset's code")
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {'; '.join(found)}")
 
 
@@ -67,7 +67,13 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
             f"{cluster}: the jobs of {name} are there, but helm could not record it as deployed: does the account "
             f"lack the right to update {record.driver()}?"
         )
-    now = record.find(cluster, name)
+    try:
+        now = record.find(cluster, name)
+    except Outside as error:
+        raise Unfinished(
+            f"{cluster}: helm could not deploy {name}: {plain(result)}; whether it was undone is unknown: {error}; "
+            f"{AGAIN}"
+        ) from None
     if now is None and old is None:
         raise Outside(f"{cluster}: helm could not deploy {name} and took it away again: {plain(result)}")
     if now and old and now.status == "deployed" and now.revision > old.revision:

@@ -78,7 +78,8 @@ def remains(cluster: Cluster, release: Release) -> list[str]:
 def delete_leftovers(cluster: Cluster, release: Release) -> None:
     """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are the release's own."""
     for name, cronjob in sorted(existing(cluster, release.job_names).items()):
-        if owner(cronjob) == (release.name, cluster.namespace):
+        going = "deletionTimestamp" in cronjob["metadata"]
+        if owner(cronjob) == (release.name, cluster.namespace) and not going:
             _delete(cluster, name, cronjob["metadata"]["uid"])
 
 

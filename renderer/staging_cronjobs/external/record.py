@@ -209,7 +209,7 @@ def _revision(name: str, item: Mapping[str, Any]) -> Revision:
     if not (number.isascii() and number.isdecimal() and len(number) < 10) or status not in (*STATES, *GOING):
         raise Refused(f"Helm's record {item['metadata']['name']!r} has no revision and status that Helm writes")
     content = _content(item)
-    manifest, hooks, config = content.get("manifest"), content.get("hooks"), content.get("config")
+    manifest, hooks, config = content.get("manifest", ""), content.get("hooks"), content.get("config")
     if content.get("name") != name or content.get("version") != int(number) or not isinstance(manifest, str):
         raise Refused(f"Helm's record {item['metadata']['name']!r} is not of release {name}, revision {number}")
     found = values.parse(name, config)
