@@ -160,7 +160,7 @@ def sweep_command(
     if yes:
         said: list[str] = []
 
-        def say(line: str) -> None:
+        def tell(line: str) -> None:
             said.append(line)
             say(line)
 
@@ -169,7 +169,7 @@ def sweep_command(
             github.annotate("error", line)
 
         try:
-            sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=say, fail=fail)
+            sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=tell, fail=fail)
         finally:
             github.summarise_shown("What was removed", lambda: print("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
