@@ -16,9 +16,16 @@ AGAIN = "run the same command again to finish"
 
 
 class StagingError(Exception):
-    """One sentence for the user: what was wrong, where, and what to do."""
+    """What happened and where, then what to do: a line for the user. `details` are lines of others, a traceback say."""
 
     exit_code = 1
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message, details)
+        self.message, self.details = message, details
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.details}" if self.details else self.message
 
 
 class Usage(StagingError):

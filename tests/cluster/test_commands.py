@@ -334,7 +334,7 @@ def test_cleanup_when_the_branch_is_gone_already(staging: Staging, repository: R
     deploy(staging, repository, RIDGE)
     repository.delete_remote_branch(stage_branch(*RIDGE))
     done = staging.run(repository.path, "cleanup", "--branch", stage_branch(*RIDGE), "--yes")
-    assert f"branch   {stage_branch(*RIDGE)}: already gone" in done.stderr
+    assert f"branch   {stage_branch(*RIDGE)}: already deleted" in done.stderr
     assert "git push" not in done.stdout
     assert live.leftovers() == []
 
@@ -346,7 +346,7 @@ def test_cleanup_outside_a_checkout(staging: Staging, repository: Repository, li
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = staging.run(elsewhere, "cleanup", *target(RIDGE), "--yes")
-    assert "not touched, this is no checkout of dynamical-demo/weather" in done.stderr
+    assert "stays, this folder is no checkout of dynamical-demo/weather" in done.stderr
     assert f"git push <remote> --delete {stage_branch(*RIDGE)}" in done.stderr
     assert live.leftovers() == []
     assert repository.remote_head(stage_branch(*RIDGE))

@@ -24,8 +24,9 @@ def program(
     """Run several versions of one dataset side by side on Kubernetes."""
     if version:
         from .. import __version__
+        from ..output.printing import show
 
-        print(__version__)
+        show(__version__)
         raise typer.Exit
 
 

@@ -10,8 +10,7 @@ from typing import Any, NoReturn, ParamSpec
 import typer
 
 from ..errors import StagingError, Superseded
-from ..output import github
-from ..output.terminal import say
+from ..output import github, printing
 
 P = ParamSpec("P")
 
@@ -27,11 +26,12 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         except StagingError as error:
             from ..output import markdown
 
-            github.annotate("notice" if isinstance(error, Superseded) else "error", str(error), "error")
+            kind = "notice" if isinstance(error, Superseded) else "error"
+            github.annotate(kind, error.message, details=error.details, word="error")
             github.summarise(functools.partial(markdown.ended, error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            say("interrupted: run the same command again to finish what had begun")
+            printing.say("interrupted: run the same command again to finish what had begun")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
@@ -43,8 +43,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             # A user's own Typer app may show the variables of every frame, and Sentry's token is among them.
             import traceback
 
-            say(traceback.format_exc().rstrip())
-            if github.running():
+            printing.say_text(traceback.format_exc().rstrip())
+            if printing.in_workflow():
                 github.annotate("error", f"a bug of this program, see the log: {type(error).__name__}: {error}")
             raise typer.Exit(StagingError.exit_code) from None
 

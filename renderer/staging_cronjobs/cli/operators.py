@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..output import github
-from ..output.terminal import say, shown
+from ..output.github import shown
+from ..output.printing import say, show_text
 from .exits import reported
 from .options import (
     Branch,
@@ -113,7 +114,6 @@ def cleanup_command(
     settings = settings_for(namespace, kube_context)
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     if all_versions or len(branch or ()) > 1:
-        from ..output import terminal
         from ..verbs import cleanup
 
         targets = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
@@ -124,7 +124,7 @@ def cleanup_command(
         say(f"Cleanup of {len(targets)} staged versions: {', '.join(t.branch for t in targets)}")
         confirm(yes)
         flags += flags_for(namespace, kube_context)
-        return cleanup.run_many(targets, flags, token_from(sentry_token), say, terminal.show)
+        return cleanup.run_many(targets, flags, token_from(sentry_token), say, show_text)
     staged = target((branch or [""])[0], dataset_id, version)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
@@ -171,7 +171,7 @@ def sweep_command(
         try:
             sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=tell, fail=fail)
         finally:
-            github.summarise_shown("What was removed", lambda: print("\n".join(said) or "nothing"))
+            github.summarise_shown("What was removed", lambda: show_text("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
         github.annotate("warning", f"{count} can be removed: `staging sweep --yes` does it")
 

@@ -1,13 +1,12 @@
 """What `staging` does for a project: names, the catalogue, values, a deploy, and setting a repository up."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import Refused
 from ..output import github
-from ..output.terminal import say
+from ..output.printing import say, show, show_data, show_text
 from .exits import reported
 from .options import (
     Branch,
@@ -48,7 +47,7 @@ def name(
 ) -> None:
     """Print the release's name, or with --key a job's. One line, nothing else."""
     staged = target(branch, dataset_id, version)
-    print(staged.job_name(key, workers) if key else staged.release)
+    show(staged.job_name(key, workers) if key else staged.release)
 
 
 @app.command(name="catalogue")
@@ -57,7 +56,7 @@ def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.re
     """Print what the project's dataset objects give, as JSON."""
     from ..model import catalogue
 
-    print(catalogue.dump(datasets_from(datasets, settings_for(), docker_image)("")))
+    show_data(catalogue.dump(datasets_from(datasets, settings_for(), docker_image)("")))
 
 
 @app.command()
@@ -93,7 +92,7 @@ def render(
 
     staged, settings = target(branch, dataset_id, version), settings_for(namespace)
     load = datasets_from(datasets, settings, docker_image)
-    print(values.dump(deploy.render(settings, staged, docker_image, load, paused=paused, skip=skip_job or ())), end="")
+    show_data(values.dump(deploy.render(settings, staged, docker_image, load, paused=paused, skip=skip_job or ())))
 
 
 @app.command(name="deploy")
@@ -136,11 +135,11 @@ def init_command(
     if not check:
         init.install(project, say, lambda question: ask(question, yes))
         project = init.look(own, *wanted)
-        print(init.to_set(project))
+        show_text(init.to_set(project))
     if not (lacking := init.missing(project)):
         return say("Nothing is missing in this repository, and all of it is up to date.")
     for line in lacking:
-        print(f"still to do: {line}", file=sys.stdout if check else sys.stderr)
+        (show if check else say)(f"still to do: {line}")
     if check:
         raise Refused("this repository is not ready; `staging init` writes the workflows and the settings")
     return None

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from ..errors import Refused
+from ..output.printing import inert
 
 
 def confirm(yes: bool) -> None:
@@ -20,6 +21,6 @@ def ask(question: str, yes: bool) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("nobody can be asked here: pass --yes to carry this plan out; nothing was touched")
     try:
-        return typer.confirm(question, err=True)
+        return typer.confirm(inert(question), err=True)
     except typer.Abort:  # how ^C and ^D come out of a question
         raise KeyboardInterrupt from None

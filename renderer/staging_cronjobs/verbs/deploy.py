@@ -1,7 +1,7 @@
 """`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
@@ -29,6 +29,7 @@ class Outcome:
     changes: Changes
     warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
+    suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
 
 
 def deploy(

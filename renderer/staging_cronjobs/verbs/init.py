@@ -98,7 +98,8 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     answers = {}
     for file in project.changes:
         if file.before is not None:
-            say(file.diff)
+            for line in file.diff.split("\n"):
+                say(line)
         answers[file.name] = file.before is None or ask(f"Change {file.name} so?")
     begun = False
     for file in project.files:
