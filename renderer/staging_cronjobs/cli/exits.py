@@ -4,12 +4,13 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
 import typer
 
-from ..errors import StagingError, Superseded
+from ..errors import StagingError, Superseded, Usage
 from ..output import github, printing
 
 P = ParamSpec("P")
@@ -22,6 +23,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             signal.signal(signal.SIGTERM, interrupt)
+            check_text(kwargs)
             command(*args, **kwargs)
         except StagingError as error:
             from ..output import markdown
@@ -49,6 +51,25 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(StagingError.exit_code) from None
 
     return wrapper
+
+
+def check_text(options: Mapping[str, object]) -> None:
+    """Raises `Usage` for bytes that are no text: no other program or server would read the same in them."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    given |= {name: value for name, value in os.environ.items() if name.startswith(("STAGING_", "SENTRY_"))}
+    try:
+        given |= {"the name of the current folder": Path.cwd()}
+    except OSError as error:
+        raise Usage(f"the current folder cannot be used: {error.strerror}. Change to another one") from None
+    for name, value in given.items():
+        try:
+            " ".join(value if isinstance(value, list) else [str(value)]).encode()
+        except UnicodeEncodeError:
+            if name.lower().endswith("datasets"):
+                continue  # a file's name
+            raise Usage(
+                f"{name} has bytes that are no text in this locale. Correct it, or set a UTF-8 locale: LC_ALL=C.UTF-8"
+            ) from None
 
 
 def interrupt(*_: Any) -> NoReturn:
