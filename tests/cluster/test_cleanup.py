@@ -102,7 +102,7 @@ def test_the_plan_says_what_goes_and_what_stays(
         f"  monitor  {UPDATE}: deleted",
         f"  monitor  {VALIDATE}: does not exist",
         "  store    s3://weather-data/ridge-snow/v0.2.0.icechunk: stays",
-        "error: nobody can be asked here: pass --yes to carry this plan out; nothing was touched",
+        "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
     ]
 
 

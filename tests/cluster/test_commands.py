@@ -153,7 +153,7 @@ def test_a_paused_version_stays_paused_until_it_is_resumed(
     assert ", paused" in deploy(staging, repository, RIDGE).stdout
     assert suspended(live) == {"update": True, "validate": True}
 
-    assert "missed while paused fires at once" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
+    assert "missed while paused starts at once" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
     assert suspended(live) == {"update": False, "validate": False}
     assert "is running already" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
     assert ", paused" not in deploy(staging, repository, RIDGE).stdout
@@ -406,7 +406,7 @@ def test_an_interrupted_deploy_leaves_no_child(
     wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), what="helm at work")
     done = end(process, number, seconds=15)
     assert done.code == INTERRUPTED, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("interrupted: ")
+    assert done.stderr.splitlines()[-1].startswith("interrupted. ")
     assert "Traceback" not in done.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

@@ -33,7 +33,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             github.summarise(functools.partial(markdown.ended, error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            printing.say("interrupted: run the same command again to finish what had begun")
+            printing.say("interrupted. Run the same command again to finish")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
@@ -47,7 +47,9 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
             printing.say_text(traceback.format_exc().rstrip())
             if printing.in_workflow():
-                github.annotate("error", f"a bug of this program, see the log: {type(error).__name__}: {error}")
+                github.annotate(
+                    "error", f"a bug in staging. Its traceback is in the log: {type(error).__name__}: {error}"
+                )
             raise typer.Exit(StagingError.exit_code) from None
 
     return wrapper

@@ -74,8 +74,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
         return show_json(facts | {"record": record.model_dump()})
     done = "Installed" if outcome.installed else "Upgraded"
     show(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
-    main = f"v{outcome.main_version} of main" if outcome.main_version else "nothing on main (a new dataset)"
-    show(f"{record.dataset_id} v{record.version}, beside {main}, runs {record.image}")
+    main = f"v{outcome.main_version}" if outcome.main_version else "no such dataset"
+    show(f"{record.dataset_id} v{record.version} runs {record.image}; main has {main}.")
     cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
     for store in record.stores:
@@ -94,9 +94,9 @@ def suspended(cluster: "Cluster", release: "Release", changed: bool, *, suspend:
     state = "paused" if suspend else "running"
     show(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
     if suspend and changed:
-        show("Jobs that run now go on to their end; the next deploys keep it paused, until `staging resume`.")
+        show("Running Jobs go on to their end. Later deploys keep it paused, until `staging resume`.")
     elif changed:
-        show("A slot that was missed while paused fires at once.")
+        show("A run that was missed while paused starts at once.")
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
         if own:
             show(f"Still suspended by their own code: {', '.join(own)}.")
@@ -105,7 +105,7 @@ def suspended(cluster: "Cluster", release: "Release", changed: bool, *, suspend:
 def started(cluster: "Cluster", job: str) -> None:
     """Which Job a run started, and how to watch it."""
     logs = ("kubectl", "logs", f"job/{job}", "--all-containers", "--follow", "--namespace", cluster.namespace)
-    show(f"Job {job} is started ({cluster}). Its logs:")
+    show(f"Started Job {job} ({cluster}). To follow its logs:")
     show(f"  {shlex.join(logs)}")
 
 
@@ -155,7 +155,7 @@ def cleaned(found: "Plan") -> None:
         for store in record.stores:
             show(f"  {store}")
     if on_s3 := [store for store in record.stores if store.startswith("s3://")]:
-        show("To delete them as well, unless main has this version by now:")
+        show("To delete them too, unless main has this version by now:")
         for store in on_s3:
             show(f"  {shlex.join(('aws', 's3', 'rm', '--recursive', store))}")
 
@@ -166,7 +166,7 @@ def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> No
         facts = [{"kind": f.kind, "name": f.name, "detail": f.detail, "removable": f.removable} for f in found]
         return show_json(facts)
     if not found:
-        return show(f"Nothing was forgotten in {cluster}.")
+        return show(f"Nothing was left behind in {cluster}.")
     cells = [(f.kind, f.name, f.detail, "yes" if f.removable else "no") for f in found]
     return table(("KIND", "NAME", "DETAIL", "REMOVABLE"), cells)
 

@@ -100,7 +100,7 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
         if file.before is not None:
             for line in file.diff.split("\n"):
                 say(line)
-        answers[file.name] = file.before is None or ask(f"Change {file.name} so?")
+        answers[file.name] = file.before is None or ask(f"Apply this change to {file.name}?")
     begun = False
     for file in project.files:
         if answers.get(file.name):
