@@ -369,7 +369,7 @@ def test_a_person_who_says_no(
     with untouched(live, repository, sentry):
         done = asked.answer(answer)
     assert done.code == REFUSED
-    assert done.stderr.endswith("error: nothing was touched\n")
+    assert done.stderr.endswith("error: not confirmed. Nothing was touched\n")
 
 
 def test_a_person_who_says_yes(asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry) -> None:

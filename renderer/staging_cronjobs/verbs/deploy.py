@@ -87,10 +87,12 @@ def deploy(
     say(f"{'upgrading' if live else 'installing'} release {staged.release}")
     helm.upgrade(cluster, staged.release, new, release.labels if release else {}, _description(new.record))
     notices = _after(cluster, checkout, staged, new.record.commit, keep_record=bool(settings.sentry_project), say=say)
-    warnings += _left(cluster, new, wanted) if live else []
+    left, suspended = _read_back(cluster, new, wanted)
+    warnings += left if live else []
     changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
     notices = [*_image_notice(new), *notices]
-    return Outcome(cluster, staged.release, not live, new, main_version, changed, tuple(warnings), tuple(notices))
+    told = tuple(warnings), tuple(notices)
+    return Outcome(cluster, staged.release, not live, new, main_version, changed, *told, suspended)
 
 
 def render(
@@ -201,12 +203,16 @@ def _stopped(cluster: Cluster, release: Release, names: Collection[str]) -> list
     return kubectl.active_jobs(cluster, release, dropped) if dropped else []
 
 
-def _left(cluster: Cluster, new: Values, wanted: Mapping[str, kubectl.Object]) -> list[str]:
-    """What somebody else's change left, by the cluster's own word; the deploy is done, whatever it answers."""
+def _read_back(
+    cluster: Cluster, new: Values, wanted: Mapping[str, kubectl.Object]
+) -> tuple[list[str], dict[str, bool]]:
+    """What somebody else's change left, and which jobs are suspended; the deploy is done, whatever the cluster says."""
     try:
-        return diff.left(new, wanted, kubectl.existing(cluster, [job.name for job in new.jobs.values()]))
+        there = kubectl.existing(cluster, [job.name for job in new.jobs.values()])
     except Outside as error:
-        return [f"whether the jobs are what they should be is unknown: {error}"]
+        return [f"whether the jobs are what they should be is unknown: {error}"], {}
+    suspended = {k: bool(there[j.name]["spec"].get("suspend")) for k, j in new.jobs.items() if j.name in there}
+    return diff.left(new, wanted, there), suspended
 
 
 def _image_notice(new: Values) -> list[str]:
