@@ -284,7 +284,7 @@ def test_an_image_that_is_not_one(world: World, image: str) -> None:
 
 def test_an_unknown_dataset_with_a_suggestion(world: World) -> None:
     done = world.deploy(target=("--dataset-id", "ridge-snwo", "--version", "0.2.0"))
-    says(done, REFUSED, "'ridge-snwo'", "did you mean 'ridge-snow'")
+    says(done, REFUSED, "'ridge-snwo'", "Did you mean 'ridge-snow'")
 
 
 def test_the_template_has_another_version(world: World) -> None:
@@ -726,7 +726,7 @@ def test_nothing_to_clean_up(world: World) -> None:
 
 def test_cleanup_by_a_program_needs_yes(world: World) -> None:
     done = world("cleanup", *target(HARBOR))
-    says(done, REFUSED, "nobody can be asked", "pass --yes", "nothing was touched")
+    says(done, REFUSED, "not a terminal, cannot ask: pass --yes", "Nothing was touched")
     assert f"cronjob  {release(*HARBOR)}-update: deleted" in done.stderr
 
 
@@ -772,7 +772,7 @@ def test_a_dataset_that_is_really_new_is_allowed(
     repository.stage(NEW_DATASET, "0.1.0")
     target = ("--branch", stage_branch(NEW_DATASET, "0.1.0"))
     done = staging.run(repository.path, "deploy", *target, "--docker-image", IMAGE)
-    assert "beside nothing on main (a new dataset)" in done.stdout
+    assert "; main has no such dataset." in done.stdout
     assert len(live.names("cronjobs", "staging-cronjobs/release")) == 2
 
 

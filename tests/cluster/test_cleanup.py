@@ -100,9 +100,9 @@ def test_the_plan_says_what_goes_and_what_stays(
         f"  cronjob  {VALIDATE}: deleted",
         f"  branch   {RIDGE.branch} at {commit[:12]}: deleted",
         f"  monitor  {UPDATE}: deleted",
-        f"  monitor  {VALIDATE}: not there",
+        f"  monitor  {VALIDATE}: does not exist",
         "  store    s3://weather-data/ridge-snow/v0.2.0.icechunk: stays",
-        "error: nobody can be asked here: pass --yes to carry this plan out; nothing was touched",
+        "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
     ]
 
 
@@ -179,7 +179,7 @@ def test_without_sentry_the_slugs_are_said(
 ) -> None:
     done = staging.run(repository.path, *CLEANUP, "--yes", SENTRY_AUTH_TOKEN=sentry.token)
     for slug in (UPDATE, VALIDATE):
-        assert f"monitor  {slug}: not touched, Sentry is not set up" in done.stderr
+        assert f"monitor  {slug}: stays (Sentry is not set up)" in done.stderr
     assert finished(live)
     assert sentry.server.requests == []
 
@@ -189,7 +189,7 @@ def test_keep_monitors_asks_sentry_nothing(
 ) -> None:
     done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-monitors", code=DONE, **sentry.settings)
     for slug in (UPDATE, VALIDATE):
-        assert f"monitor  {slug}: not touched, --keep-monitors" in done.stderr
+        assert f"monitor  {slug}: stays (--keep-monitors)" in done.stderr
     assert finished(live)
     assert sentry.server.requests == []
 
@@ -246,7 +246,7 @@ def test_with_sentry_unwell_jobs_and_branch_go_and_a_rerun_finishes(
     assert unfinished(staging, repository.path)
 
     done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
-    assert f"branch   {RIDGE.branch}: already gone" in done.stderr
+    assert f"branch   {RIDGE.branch}: already deleted" in done.stderr
     assert finished(live, sentry)
 
 
@@ -256,7 +256,7 @@ def test_a_plan_says_that_sentry_cannot_be_asked(
     with untouched(live, repository, sentry):
         wrong = {**sentry.environment, "SENTRY_AUTH_TOKEN": "sntryu_expired"}
         done = staging.run(repository.path, *CLEANUP, code=REFUSED, **wrong)
-    assert "monitors cannot be asked for now: Sentry project acme/weather does not know the token (401)" in done.stderr
+    assert "monitors cannot be listed now: Sentry project acme/weather does not know the token (401)" in done.stderr
 
 
 # What is gone already, or was never there
@@ -283,7 +283,7 @@ def test_the_dataset_may_be_gone(
     repository.push("main")
     repository.delete_remote_branch(RIDGE.branch)
     done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
-    assert f"branch   {RIDGE.branch}: already gone" in done.stderr
+    assert f"branch   {RIDGE.branch}: already deleted" in done.stderr
     assert "to restore it" not in done.stdout
     assert finished(live, sentry)
 
@@ -292,7 +292,7 @@ def test_no_checkout_is_needed(
     staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, nowhere: Path
 ) -> None:
     done = staging.run(nowhere, *CLEANUP, "--yes", code=DONE, **sentry.environment)
-    assert f"branch   {RIDGE.branch}: not touched, this is no checkout of {OWNER}" in done.stderr
+    assert f"branch   {RIDGE.branch}: stays, this folder is no checkout of {OWNER}" in done.stderr
     assert f"git push <remote> --delete {RIDGE.branch}" in done.stderr
     assert repository.remote_head(RIDGE.branch)
     assert finished(live, sentry)
@@ -335,7 +335,7 @@ def test_a_protected_branch_touches_nothing_unless_it_is_kept(
 
     commit = repository.remote_head(RIDGE.branch)
     done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch", code=DONE, **sentry.environment)
-    assert f"branch   {RIDGE.branch}: not touched, --keep-branch" in done.stderr
+    assert f"branch   {RIDGE.branch}: stays (--keep-branch)" in done.stderr
     assert repository.remote_head(RIDGE.branch) == commit
     assert finished(live, sentry)
 
@@ -369,7 +369,7 @@ def test_a_person_who_says_no(
     with untouched(live, repository, sentry):
         done = asked.answer(answer)
     assert done.code == REFUSED
-    assert done.stderr.endswith("error: nothing was touched\n")
+    assert done.stderr.endswith("error: not confirmed. Nothing was touched\n")
 
 
 def test_a_person_who_says_yes(asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry) -> None:

@@ -153,7 +153,7 @@ def test_a_paused_version_stays_paused_until_it_is_resumed(
     assert ", paused" in deploy(staging, repository, RIDGE).stdout
     assert suspended(live) == {"update": True, "validate": True}
 
-    assert "missed while paused fires at once" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
+    assert "missed while paused starts at once" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
     assert suspended(live) == {"update": False, "validate": False}
     assert "is running already" in staging.run(repository.path, *shlex.split(command)[1:]).stdout
     assert ", paused" not in deploy(staging, repository, RIDGE).stdout
@@ -334,7 +334,7 @@ def test_cleanup_when_the_branch_is_gone_already(staging: Staging, repository: R
     deploy(staging, repository, RIDGE)
     repository.delete_remote_branch(stage_branch(*RIDGE))
     done = staging.run(repository.path, "cleanup", "--branch", stage_branch(*RIDGE), "--yes")
-    assert f"branch   {stage_branch(*RIDGE)}: already gone" in done.stderr
+    assert f"branch   {stage_branch(*RIDGE)}: already deleted" in done.stderr
     assert "git push" not in done.stdout
     assert live.leftovers() == []
 
@@ -346,7 +346,7 @@ def test_cleanup_outside_a_checkout(staging: Staging, repository: Repository, li
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     done = staging.run(elsewhere, "cleanup", *target(RIDGE), "--yes")
-    assert "not touched, this is no checkout of dynamical-demo/weather" in done.stderr
+    assert "stays, this folder is no checkout of dynamical-demo/weather" in done.stderr
     assert f"git push <remote> --delete {stage_branch(*RIDGE)}" in done.stderr
     assert live.leftovers() == []
     assert repository.remote_head(stage_branch(*RIDGE))
@@ -406,7 +406,7 @@ def test_an_interrupted_deploy_leaves_no_child(
     wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), what="helm at work")
     done = end(process, number, seconds=15)
     assert done.code == INTERRUPTED, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("interrupted: ")
+    assert done.stderr.splitlines()[-1].startswith("interrupted. ")
     assert "Traceback" not in done.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

@@ -163,7 +163,7 @@ def test_a_job_is_run_now_paused_or_not(project: Project, live: Namespace, repos
     said = run(*STAGED, "--key", "update")
     (job,) = live.jobs_of(UPDATE)
     assert job["metadata"]["name"] in said and live.name in said
-    assert "has no job 'updaet', only update, validate; did you mean 'update'?" in run(
+    assert "has no job 'updaet', only update, validate. Did you mean 'update'?" in run(
         *STAGED, "--key", "updaet", code=REFUSED
     )
     live.delete("cronjobs", UPDATE)

@@ -74,7 +74,7 @@ def test_deploy_and_cleanup_in_the_users_own_app(staging: Staging, mounted: Repo
     ("code", "args", "words"),
     [
         (2, ["--dataset-id", "Ridge", "--version", "0.2.0"], "dataset id 'Ridge' is not usable"),
-        (3, ["--dataset-id", "ridge-snwo", "--version", "0.2.0"], "did you mean 'ridge-snow'"),
+        (3, ["--dataset-id", "ridge-snwo", "--version", "0.2.0"], "Did you mean 'ridge-snow'"),
         (3, ["--dataset-id", "ridge-snow", "--version", "0.3.0"], "is at version 0.2.0, not 0.3.0"),
         (4, [*TARGET, "--kube-context", "nowhere"], "nowhere"),
     ],

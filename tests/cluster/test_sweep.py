@@ -138,7 +138,7 @@ def test_every_kind_is_found_and_only_what_is_over_goes(world: World) -> None:
     with world.untouched():
         found, said = world.sweep(*NOW)
         assert sorted(found) == sorted([*over, *stays])
-        assert said == f"warning: {len(over)} can be removed: `staging sweep --yes` does it\n"
+        assert said == f"warning: {len(over)} can be deleted. Run `staging sweep --yes`\n"
         table = world.staging.run(world.repository.path, "sweep", *NOW, code=0, **world.sentry.environment).stdout
         assert all(kind in table for kind, *_ in found)
 

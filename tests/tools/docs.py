@@ -61,9 +61,9 @@ SOME_TIME = "Mon Jan  5 09:00:00 2026"
 
 CODES = {
     0: "Done.",
-    1: "A bug of this program; please report it with the traceback.",
-    130: "Interrupted by ^C or SIGTERM; the same command finishes what had begun.",
-    141: "Whoever read the output left early, as in `staging list | head -1`.",
+    1: "A bug in this program. Please report it with the traceback.",
+    130: "Interrupted by ^C or SIGTERM. Run the same command again to finish.",
+    141: "The output pipe was closed early, as by `staging list | head -1`.",
 }
 
 

@@ -19,15 +19,16 @@ app = typer.Typer(
 
 @app.callback()
 def program(
-    version: Annotated[bool, typer.Option("--version", help="Print this program's version.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """Run several versions of one dataset side by side on Kubernetes."""
+    """Run several versions of a dataset side by side on Kubernetes."""
     if version:
         from .. import __version__
+        from ..output.printing import show
 
-        print(__version__)
+        show(__version__)
         raise typer.Exit
 
 
+app.add_typer(operators.app)  # the order of the help
 app.add_typer(project.app)
-app.add_typer(operators.app)

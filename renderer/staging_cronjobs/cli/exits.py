@@ -4,14 +4,14 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
 import typer
 
-from ..errors import StagingError, Superseded
-from ..output import github
-from ..output.terminal import say
+from ..errors import StagingError, Superseded, Usage
+from ..output import github, printing
 
 P = ParamSpec("P")
 
@@ -23,15 +23,17 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             signal.signal(signal.SIGTERM, interrupt)
+            check_text(kwargs)
             command(*args, **kwargs)
         except StagingError as error:
             from ..output import markdown
 
-            github.annotate("notice" if isinstance(error, Superseded) else "error", str(error), "error")
+            kind = "notice" if isinstance(error, Superseded) else "error"
+            github.annotate(kind, error.message, details=error.details, word="error")
             github.summarise(functools.partial(markdown.ended, error))
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            say("interrupted: run the same command again to finish what had begun")
+            printing.say("interrupted. Run the same command again to finish")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output left (`| head`): stdout must not be flushed into the closed pipe at exit.
@@ -43,12 +45,33 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             # A user's own Typer app may show the variables of every frame, and Sentry's token is among them.
             import traceback
 
-            say(traceback.format_exc().rstrip())
-            if github.running():
-                github.annotate("error", f"a bug of this program, see the log: {type(error).__name__}: {error}")
+            printing.say_text(traceback.format_exc().rstrip())
+            if printing.in_workflow():
+                github.annotate(
+                    "error", f"a bug in staging. Its traceback is in the log: {type(error).__name__}: {error}"
+                )
             raise typer.Exit(StagingError.exit_code) from None
 
     return wrapper
+
+
+def check_text(options: Mapping[str, object]) -> None:
+    """Raises `Usage` for bytes that are no text: no other program or server would read the same in them."""
+    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    given |= {name: value for name, value in os.environ.items() if name.startswith(("STAGING_", "SENTRY_"))}
+    try:
+        given |= {"the name of the current folder": Path.cwd()}
+    except OSError as error:
+        raise Usage(f"the current folder cannot be used: {error.strerror}. Change to another one") from None
+    for name, value in given.items():
+        try:
+            " ".join(value if isinstance(value, list) else [str(value)]).encode()
+        except UnicodeEncodeError:
+            if name.lower().endswith("datasets"):
+                continue  # a file's name
+            raise Usage(
+                f"{name} has bytes that are no text in this locale. Correct it, or set a UTF-8 locale: LC_ALL=C.UTF-8"
+            ) from None
 
 
 def interrupt(*_: Any) -> NoReturn:

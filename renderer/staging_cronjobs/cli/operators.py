@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..output import github
-from ..output.terminal import say, shown
+from ..output.github import shown
+from ..output.printing import say, show_text
 from .exits import reported
 from .options import (
     Branch,
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+@app.command(name="list")
+@reported
+def list_command(
+    namespace: Namespace = "", kube_context: KubeContext = "", output: OutputOption = Output.table
+) -> None:
+    """List the staged versions in the namespace."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import inventory
+
+    cluster = clusters.connect(settings_for(namespace, kube_context))
+    terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
+
+
 @app.command()
 @reported
 def pause(
@@ -40,7 +55,7 @@ def pause(
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Suspend every job, also over the next deploys, until `staging resume`."""
+    """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
     set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), True)
 
 
@@ -53,61 +68,53 @@ def resume(
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Let a paused version run again. A slot missed meanwhile fires at once."""
+    """Let the jobs of a paused version run again. A run that was missed starts at once."""
     set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), False)
 
 
 @app.command()
 @reported
 def run(
-    key: Annotated[str, typer.Option(help="The job's key, such as update.")],
-    anyway: Annotated[bool, typer.Option("--anyway", help="Also while a Job of the same CronJob runs.")] = False,
+    key: Annotated[str, typer.Option(help="Key of the job, such as update.")],
+    anyway: Annotated[bool, typer.Option("--anyway", help="Run it even while another Job of it runs.")] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Start a job of a staged version now, paused or not."""
+    """Start one job of a staged version now. It runs even while the version is paused."""
     run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key, anyway)
-
-
-@app.command(name="list")
-@reported
-def list_command(
-    namespace: Namespace = "", kube_context: KubeContext = "", output: OutputOption = Output.table
-) -> None:
-    """Show the staged versions in the namespace, from the cluster alone."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import inventory
-
-    cluster = clusters.connect(settings_for(namespace, kube_context))
-    terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
 
 
 @app.command(name="cleanup")
 @reported
 def cleanup_command(
-    branch: Annotated[list[str] | None, typer.Option(help="A staged version's branch; may be repeated.")] = None,
+    branch: Annotated[list[str] | None, typer.Option(help="Branch of a staged version. Repeatable.")] = None,
     dataset_id: DatasetId = "",
     version: Version = "",
-    all_versions: Annotated[bool, typer.Option("--all-versions", help="All staged versions of --dataset-id.")] = False,
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="Clean up all staged versions of --dataset-id.")
+    ] = False,
     yes: Yes = False,
     drain: Annotated[
-        bool, typer.Option("--drain", help="Pause, and wait for running Jobs instead of stopping them.")
+        bool, typer.Option("--drain", help="Suspend the jobs and wait for running Jobs to finish.")
     ] = False,
     drain_limit: Annotated[str, typer.Option(help="How long --drain waits, such as 90m.")] = "1h",
-    keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Leave the branch where it is.")] = False,
+    keep_branch: Annotated[bool, typer.Option("--keep-branch", help="Do not delete the branch.")] = False,
     branch_deleted: Annotated[
-        bool, typer.Option("--branch-deleted", help="For the event: exit 6 if it is there again, or nothing is left.")
+        bool,
+        typer.Option(
+            "--branch-deleted",
+            help="For branch-delete events: exit 6 if the branch exists again or no release remains.",
+        ),
     ] = False,
     keep_monitors: KeepMonitors = False,
     sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
-    """Take a staged version away, after asking: branch, release with Jobs and pods, Sentry monitors."""
+    """Delete a staged version: branch, Helm release, Sentry monitors. Shows a plan and asks first. Stores stay."""
     from ..model.settings import seconds
 
     settings = settings_for(namespace, kube_context)
@@ -123,7 +130,7 @@ def cleanup_command(
         flags += ["--keep-monitors"] if keep_monitors else []
         terminal.plan_of_many(found, say)
         confirm(yes)
-        return cleanup.run_many(found, flags, token_from(sentry_token), say, terminal.show)
+        return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)
     staged = target((branch or [""])[0], dataset_id, version)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
@@ -132,18 +139,16 @@ def cleanup_command(
 @app.command(name="sweep")
 @reported
 def sweep_command(
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Remove what is provably ours and over; without it only report.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--max", min=1, help="Remove this many in one run at most.")] = 5,
-    grace: Annotated[str, typer.Option(help="Remove nothing that changed within this time.")] = "1h",
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is safe to delete. Without it, only report.")] = False,
+    limit: Annotated[int, typer.Option("--max", min=1, help="Delete at most this many in one run.")] = 5,
+    grace: Annotated[str, typer.Option(help="Keep what changed within this time, such as 90m.")] = "1h",
     keep_monitors: KeepMonitors = False,
     sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Report what was forgotten; with --yes remove what is provably over."""
+    """Find staged versions that were not cleaned up. With --yes, delete what is safe to delete."""
     from ..external import cluster as clusters
     from ..external import sentry
     from ..model.settings import seconds
@@ -170,9 +175,9 @@ def sweep_command(
         try:
             sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=tell, fail=fail)
         finally:
-            github.summarise_shown("What was removed", lambda: print("\n".join(said) or "nothing"))
+            github.summarise_shown("What was removed", lambda: show_text("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
-        github.annotate("warning", f"{count} can be removed: `staging sweep --yes` does it")
+        github.annotate("warning", f"{count} can be deleted. Run `staging sweep --yes`")
 
 
 def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) -> None:

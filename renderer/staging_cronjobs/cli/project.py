@@ -1,13 +1,12 @@
 """What `staging` does for a project: names, the catalogue, values, a deploy, and setting a repository up."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import Refused
 from ..output import github
-from ..output.terminal import say
+from ..output.printing import say, show, show_data, show_text
 from .exits import reported
 from .options import (
     Branch,
@@ -39,31 +38,8 @@ app = typer.Typer()
 
 @app.command()
 @reported
-def name(
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    key: Annotated[str, typer.Option(help="Print this job's name instead of the release's.")] = "",
-    workers: Annotated[int, typer.Option(help="Indexed workers of that job: over 1,000 shorten its name.")] = 1,
-) -> None:
-    """Print the release's name, or with --key a job's. One line, nothing else."""
-    staged = target(branch, dataset_id, version)
-    print(staged.job_name(key, workers) if key else staged.release)
-
-
-@app.command(name="catalogue")
-@reported
-def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.registry/image:tag") -> None:
-    """Print what the project's dataset objects give, as JSON."""
-    from ..model import catalogue
-
-    print(catalogue.dump(datasets_from(datasets, settings_for(), docker_image)("")))
-
-
-@app.command()
-@reported
 def check(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
-    """Prove that the catalogue can be staged, at its present and next versions: names, collisions, reasons."""
+    """Check that every dataset can be staged at its current and next version."""
     from ..output import terminal
     from ..verbs import proof
 
@@ -87,13 +63,13 @@ def render(
     paused: Paused = False,
     namespace: Namespace = "",
 ) -> None:
-    """Print the values file for the chart: no cluster and no remote is asked."""
+    """Print the Helm values of a staged version. Needs no cluster."""
     from ..model import values
     from ..verbs import deploy
 
     staged, settings = target(branch, dataset_id, version), settings_for(namespace)
     load = datasets_from(datasets, settings, docker_image)
-    print(values.dump(deploy.render(settings, staged, docker_image, load, paused=paused, skip=skip_job or ())), end="")
+    show_data(values.dump(deploy.render(settings, staged, docker_image, load, paused=paused, skip=skip_job or ())))
 
 
 @app.command(name="deploy")
@@ -110,7 +86,7 @@ def deploy_command(
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Check everything, then deploy the staged version as a Helm release."""
+    """Deploy a staged version as a Helm release. Nothing changes before all checks pass."""
     settings = settings_for(namespace, kube_context)
     staged = target(branch, dataset_id, version)
     deploy_version(
@@ -122,13 +98,13 @@ def deploy_command(
 @reported
 def init_command(
     environment: Annotated[
-        str, typer.Option(help="A GitHub environment that exists. Default: the workflows' own, else staging.")
+        str, typer.Option(help="Existing GitHub environment. Default: that of the workflows, else staging.")
     ] = "",
     datasets: Datasets = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say what is missing or out of date.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a file that exists is changed.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only report what is missing or out of date.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Change existing files without asking.")] = False,
 ) -> None:
-    """Write the GitHub workflows and settings into this repository, and say what to set on GitHub."""
+    """Add the GitHub workflows and the settings to this repository. Prints what to set on GitHub."""
     from ..verbs import init
 
     own, wanted = settings_for(), (environment, datasets or ())
@@ -136,14 +112,37 @@ def init_command(
     if not check:
         init.install(project, say, lambda question: ask(question, yes))
         project = init.look(own, *wanted)
-        print(init.to_set(project))
+        show_text(init.to_set(project))
     if not (lacking := init.missing(project)):
-        return say("Nothing is missing in this repository, and all of it is up to date.")
+        return say("Nothing is missing in this repository, and everything is up to date.")
     for line in lacking:
-        print(f"still to do: {line}", file=sys.stdout if check else sys.stderr)
+        (show if check else say)(f"still to do: {line}")
     if check:
-        raise Refused("this repository is not ready; `staging init` writes the workflows and the settings")
+        raise Refused("this repository is not ready. Run `staging init` to add the workflows and the settings")
     return None
+
+
+@app.command(name="catalogue")
+@reported
+def print_catalogue(datasets: Datasets = None, docker_image: Image = "example.registry/image:tag") -> None:
+    """Print the datasets of the project as JSON."""
+    from ..model import catalogue
+
+    show_data(catalogue.dump(datasets_from(datasets, settings_for(), docker_image)("")))
+
+
+@app.command()
+@reported
+def name(
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    key: Annotated[str, typer.Option(help="Print the name of the job with this key instead.")] = "",
+    workers: Annotated[int, typer.Option(help="Indexed workers of that job. Over 1,000 its name is shorter.")] = 1,
+) -> None:
+    """Print the name of a Helm release. With --key, the name of one of its jobs."""
+    staged = target(branch, dataset_id, version)
+    show(staged.job_name(key, workers) if key else staged.release)
 
 
 def deploy_version(

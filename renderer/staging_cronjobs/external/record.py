@@ -122,7 +122,7 @@ class Release:
     @property
     def job_names(self) -> frozenset[str]:
         """Every job that a revision had: a dropped job's name stays known."""
-        recorded = values.names_in(self.labels, self.values.record.staged_version)
+        recorded = values.names_in(self.labels, self.values.record)
         return frozenset(recorded).union(*(r.names for r in self.revisions))
 
     @property

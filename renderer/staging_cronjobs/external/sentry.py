@@ -52,8 +52,8 @@ def connect(settings: Settings, token: str) -> Project | None:
     missing = {"sentry-org": settings.sentry_org, "sentry-project": settings.sentry_project, "SENTRY_AUTH_TOKEN": token}
     if absent := [name for name, value in missing.items() if not value]:
         raise Usage(
-            f"Sentry is set up but for {' and '.join(absent)}: add what is missing, or pass --keep-monitors to leave "
-            "the monitors there"
+            f"Sentry settings are incomplete: missing {' and '.join(absent)}. Add what is missing, or pass "
+            "--keep-monitors to leave the monitors there"
         )
     if not re.fullmatch("[!-~]+", token):
         raise Usage("the Sentry token holds blanks or other characters that no token has: copy it again")

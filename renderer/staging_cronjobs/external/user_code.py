@@ -98,7 +98,7 @@ def _load(sources: list[str], settings: Settings, image: str, only: str) -> list
         raise Outside(f"loading the datasets {names} ended the process with exit code {result.code}{last}")
     value = json.loads(answer)
     if isinstance(value, dict):
-        trace = f"\n{value['traceback'].rstrip()}" if value.get("traceback") else ""
+        trace = (value.get("traceback") or "").rstrip()
         problem = f"your code failed while loading the datasets {names}: {value['error']}" if trace else value["error"]
-        raise Outside(f"{problem}{trace}")
+        raise Outside(problem, trace)
     return catalogue.parse(names, value)

@@ -87,10 +87,10 @@ class Values(BaseModel):
         return record | {f"{JOB_LABEL}{job.name}": key for key, job in self.jobs.items()}
 
 
-def names_in(labels: Mapping[str, str], staged: StagedVersion) -> set[str]:
-    """The job names that labels of Helm's record hold; only such as the staged version can have had."""
+def names_in(labels: Mapping[str, str], record: Record) -> set[str]:
+    """The job names that labels of Helm's record hold; only such as its staged version can have had."""
     named = {label.removeprefix(JOB_LABEL): key for label, key in labels.items() if label.startswith(JOB_LABEL)}
-    return {name for name, key in named.items() if staged.could_be_named(key, name)}
+    return {name for name, key in named.items() if record.staged_version.could_be_named(key, name)}
 
 
 def build(

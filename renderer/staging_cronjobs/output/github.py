@@ -8,37 +8,26 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-COMMAND = re.compile(
-    r"(?:^|(?<=\r))(\s*):(?=:)|##(?=\[)", re.MULTILINE
-)  # what the runner takes for a command, in any line
+from . import printing
 
 
-def running() -> bool:
-    """Whether this runs as a step of a workflow."""
-    return os.environ.get("GITHUB_ACTIONS") == "true"
-
-
-def plain(text: str) -> str:
-    """Text that may be anybody's, for the log: in a workflow it must not become a command to the runner."""
-    return COMMAND.sub(lambda found: f"{found[0]} ", text) if running() else text
-
-
-def annotate(kind: str, text: str, word: str = "") -> None:
-    """A line for the log, `<word>: <text>`; in a workflow an annotation of this kind, of the first line alone."""
-    if not running():
-        return print(f"{word or kind}: {text}", file=sys.stderr, flush=True)
-    line, _, rest = text.partition("\n")
-    line = line.replace("%", "%25").replace("\r", "%0D")
-    print(f"::{kind}::{line}", file=sys.stderr, flush=True)
-    return print(plain(rest), file=sys.stderr, flush=True) if rest else None
+def annotate(kind: str, text: str, *, details: str = "", word: str = "") -> None:
+    """A line for the log, `<word>: <text>`, in a workflow an annotation of this kind; then the details as lines."""
+    if printing.in_workflow():
+        message = printing.no_command(printing.inert(text)).replace("%", "%25")
+        printing.write(f"::{kind}::{message}", sys.stderr)
+    else:
+        printing.say(f"{word or kind}: {text}")
+    if details:
+        printing.say_text(details)
 
 
 def summarise(markdown: Callable[[], str]) -> None:
-    """Add to the step's summary, where there is one; what cannot be written ends nothing."""
+    """Add to the step's summary, where there is one. A failure to write it is only a notice."""
     if not (file := os.environ.get("GITHUB_STEP_SUMMARY")):
         return
     try:
-        with Path(file).open("a", encoding="utf-8", errors="replace") as summary:
+        with Path(file).open("a", encoding="utf-8", errors="backslashreplace") as summary:
             summary.write(f"{markdown()}\n\n")
     except OSError as error:
         annotate("notice", f"the step's summary could not be written: {error}")
@@ -55,3 +44,9 @@ def summarise_shown(title: str, show: Callable[[], None]) -> None:
         return f"### {title}\n\n{fence}text\n{text}\n{fence}"
 
     summarise(markdown)
+
+
+def shown(title: str, show: Callable[[], None]) -> None:
+    """Print what a command did, and add it to the step's summary."""
+    show()
+    summarise_shown(title, show)

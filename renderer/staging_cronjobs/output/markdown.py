@@ -1,12 +1,15 @@
 """The summary of a deploy as Markdown, for the page of a workflow's run. What user code gives is inert in it."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import Refused, StagingError, Superseded, Unfinished
 from ..model import schedules
+from .printing import inert
+from .terminal import suspended_now
 
 if TYPE_CHECKING:
     from ..model.diff import Changes
@@ -20,7 +23,7 @@ WORDS: dict[type[StagingError], str] = {Refused: "Refused", Superseded: "Superse
 
 def ended(error: StagingError) -> str:
     """One line: why a command did not do what it should."""
-    return f"**{WORDS.get(type(error), 'Failed')}:** {_prose(str(error).splitlines()[0])}"
+    return f"**{WORDS.get(type(error), 'Failed')}:** {_prose(error.message)}"
 
 
 def deployed(outcome: "Outcome", now: datetime) -> str:
@@ -28,14 +31,14 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
     record, paused = outcome.values.record, outcome.values.suspend
     main = f"main has v{_line(outcome.main_version)}" if outcome.main_version else "main does not have this dataset"
     parts = [
-        [f"### {_code(record.dataset_id)} v{record.version} is staged{', paused' if paused else ''}"],
+        [f"### {_code(record.dataset_id)} v{_prose(record.version)} is staged{', paused' if paused else ''}"],
         [
             f"Release {_code(outcome.release)} was {'installed' if outcome.installed else 'upgraded'} "
             f"({_prose(str(outcome.cluster))}); {main}. "
             f"It runs {_code(record.image)}, commit {_code(record.commit[:12])}."
         ],
         ["| job | schedule | next, in UTC | CronJob |", "| --- | --- | --- | --- |"]
-        + [_row(key, job, paused, now) for key, job in outcome.values.jobs.items()],
+        + [_row(key, job, outcome, now) for key, job in outcome.values.jobs.items()],
         _listed("Warnings", [_prose(text) for text in (*outcome.warnings, *outcome.notices)]),
         _listed("Since what ran before", _since(outcome.changes)),
         _listed("Beside production", _beside(outcome.changes.production)),
@@ -45,13 +48,14 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _row(key: str, job: "Job", paused: bool, now: datetime) -> str:
-    spec: dict[str, Any] = job.spec
-    zone = spec.get("timeZone")
-    if paused or spec.get("suspend"):
-        fires = "paused" if paused else "suspended by its own code"
-    else:
+def _row(key: str, job: "Job", outcome: "Outcome", now: datetime) -> str:
+    spec, zone = job.spec, job.spec.get("timeZone")
+    if not suspended_now(outcome, key):
         fires = ", ".join(f"{at:%Y-%m-%d %H:%M}" for at in schedules.fires(spec["schedule"], zone, now, FIRES)) or "-"
+    elif outcome.values.suspend:
+        fires = "paused"
+    else:
+        fires = f"suspended by {'its own code' if spec.get('suspend') else 'the cluster'}"
     cells = (_code(key), f"{_code(spec['schedule'])} {_prose(zone or 'UTC')}", fires, _code(job.name))
     return f"| {' | '.join(cell.replace('|', '¦') for cell in cells)} |"
 
@@ -76,15 +80,21 @@ def _beside(production: dict[str, list[str] | None]) -> list[str]:
 
 
 def _next(outcome: "Outcome") -> Iterator[str]:
-    record, target = outcome.values.record, f"--branch {outcome.values.record.branch}"
+    record, target = outcome.values.record, ("--branch", outcome.values.record.branch)
+    first, *others = outcome.values.jobs
     yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
-        yield f"staging resume {target}   # when that is done"
-    first, *others = outcome.values.jobs
-    yield f"staging run {target} --key {first}   # a job now{''.join(f', or {key}' for key in others)}"
+        yield _command("when that is done", "staging", "resume", *target)
+    yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
-        yield f"helm rollback {outcome.release} --namespace {outcome.cluster.namespace}   # what ran before"
-    yield f"staging cleanup {target}   # take it away again"
+        back = ("helm", "rollback", outcome.release, "--namespace", outcome.cluster.namespace)
+        yield _command("back to what ran before", *back)
+    yield _command("remove it", "staging", "cleanup", *target)
+
+
+def _command(purpose: str, *words: str) -> str:
+    """A line of a shell that can be copied."""
+    return inert(f"{shlex.join(words)}   # {purpose}")
 
 
 def _listed(title: str, lines: list[str]) -> list[str]:
@@ -109,4 +119,5 @@ def _prose(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    """One line in which nothing is hidden; for a page, where blanks are one."""
+    return inert(" ".join(text.split()))

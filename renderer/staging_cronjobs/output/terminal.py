@@ -1,15 +1,14 @@
 """What people and programs read: tables at 100 columns, or JSON."""
 
-import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import github
+from .printing import encodable, inert, no_command, show, show_json, write
 
 if TYPE_CHECKING:
     from ..external.cluster import Cluster
@@ -22,30 +21,15 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # columns where no terminal says otherwise
 WORDS = frozenset({"JOBS", "VERDICT", "DETAIL"})  # columns of words may be broken; ids and names are for copying
-
-
-def say(line: str) -> None:
-    """A line for the person or log that watches; results go to stdout instead."""
-    print(github.plain(line), file=sys.stderr, flush=True)
-
-
-def show(text: str) -> None:
-    """What another run of this program printed as its result."""
-    print(github.plain(text))
-
-
-def shown(title: str, show: Callable[[], None]) -> None:
-    """Print what a command did, and add it to the step's summary."""
-    show()
-    github.summarise_shown(title, show)
+Cell = str | list[str]  # a list: one under another
 
 
 def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -> None:
     """The staged versions of a namespace."""
     if as_json:
-        return print(json.dumps(rows, indent=2))
+        return show_json(rows)
     if not rows:
-        return print(f"No staged versions in {cluster}.")
+        return show(f"No staged versions in {cluster}.")
     cells = [
         (
             row["dataset_id"],
@@ -53,9 +37,7 @@ def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -
             f"{row['status']}{', paused' if row['paused'] else ''}",
             str(row["revision"]),
             row["commit"][:8],
-            "\n".join(
-                f"{job['key']} {_schedule(job)}{' (suspended)' if job['suspend'] else ''}" for job in row["jobs"]
-            ),
+            [f"{job['key']} {schedule(job)}{' (suspended)' if job['suspend'] else ''}" for job in row["jobs"]],
         )
         for row in rows
     ]
@@ -66,7 +48,7 @@ def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -
 def verdicts(found: Iterable["Verdict"], *, as_json: bool) -> None:
     """Which datasets can be staged, and why not."""
     if as_json:
-        return print(json.dumps([asdict(v) for v in found], indent=2))
+        return show_json([asdict(v) for v in found])
     cells = [
         (
             v.dataset_id,
@@ -81,58 +63,58 @@ def verdicts(found: Iterable["Verdict"], *, as_json: bool) -> None:
 
 def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     """What a deploy did, and what to do next."""
-    record, paused = outcome.values.record, outcome.values.suspend
-    jobs = {key: job.model_dump() for key, job in outcome.values.jobs.items()}
+    record, paused, jobs = outcome.values.record, outcome.values.suspend, outcome.values.jobs
     if as_json:
         facts: dict[str, Any] = {"release": outcome.release, "installed": outcome.installed, "paused": paused}
         where = {"context": outcome.cluster.context, "namespace": outcome.cluster.namespace}
         names = [
-            {"key": k, "name": j["name"], "schedule": j["spec"]["schedule"], "suspend": _suspended(j, paused)}
+            {"key": k, "name": j.name, "schedule": j.spec["schedule"], "suspend": suspended_now(outcome, k)}
             for k, j in jobs.items()
         ]
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
         facts |= {"warnings": outcome.warnings, "notices": outcome.notices}
-        return print(json.dumps(facts | {"record": record.model_dump()}, indent=2))
+        return show_json(facts | {"record": record.model_dump()})
     done = "Installed" if outcome.installed else "Upgraded"
-    print(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
-    main = _main(outcome.main_version)
-    print(github.plain(f"{record.dataset_id} v{record.version}, beside {main}, runs {record.image}"))
-    cells = [(k, j["name"], _schedule(j["spec"]), "yes" if _suspended(j, paused) else "no") for k, j in jobs.items()]
+    show(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
+    main = f"v{outcome.main_version}" if outcome.main_version else "no such dataset"
+    show(f"{record.dataset_id} v{record.version} runs {record.image}; main has {main}.")
+    cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
     for store in record.stores:
-        print(github.plain(f"writes {store}"))
-    target = f"--dataset-id {record.dataset_id} --version {record.version}"
+        show(f"writes {store}")
+    target = ("--dataset-id", record.dataset_id, "--version", record.version)
     if paused:
-        print("Paused: no job runs on its schedule. Next:")
-        print(f"  1. backfill the stores above with the image {record.image}")
-        print(f"  2. staging resume {target}")
-    print(f"Take it away again: staging cleanup {target}")
+        show("Paused: no job runs on its schedule. Next:")
+        show(f"  1. backfill the stores above with the image {record.image}")
+        show(f"  2. {shlex.join(('staging', 'resume', *target))}")
+    show(f"To remove it: {shlex.join(('staging', 'cleanup', *target))}")
     return None
 
 
 def suspended(cluster: "Cluster", release: "Release", strayed: list[str], changed: bool, *, suspend: bool) -> None:
     """What pause or resume did."""
     state = "paused" if suspend else "running"
-    print(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
+    show(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
     if strayed:
-        print(f"Not as its record said, and put right: {', '.join(strayed)}")
+        show(f"These CronJobs were changed by hand and are put right: {', '.join(strayed)}")
     if suspend and changed:
-        print("Jobs that run now go on to their end; the next deploys keep it paused, until `staging resume`.")
+        show("Running Jobs go on to their end. Later deploys keep it paused, until `staging resume`.")
     elif changed:
-        print("A slot that was missed while paused fires at once.")
+        show("A run that was missed while paused starts at once.")
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
         if own:
-            print(f"Still suspended by their own code: {', '.join(own)}.")
+            show(f"Still suspended by their own code: {', '.join(own)}.")
 
 
 def started(cluster: "Cluster", name: str, job: "Job") -> None:
     """Which Job a run started, how to watch it, and when the schedule fires next beside it."""
     from ..model import schedules
 
-    print(f"Job {name} is started ({cluster}). Its logs:")
-    print(f"  kubectl logs job/{name} --all-containers --follow --namespace {cluster.namespace}")
+    logs = ("kubectl", "logs", f"job/{name}", "--all-containers", "--follow", "--namespace", cluster.namespace)
+    show(f"Started Job {name} ({cluster}). To follow its logs:")
+    show(f"  {shlex.join(logs)}")
     for fire in schedules.fires(job.spec["schedule"], job.spec.get("timeZone"), datetime.now(UTC)):
-        print(f"The schedule fires next at {fire:%Y-%m-%d %H:%M} UTC, whether or not this Job has ended.")
+        show(f"The schedule fires next at {fire:%Y-%m-%d %H:%M} UTC, whether or not this Job has ended.")
 
 
 def plan(found: "Plan", say: Callable[[str], None]) -> None:
@@ -142,24 +124,13 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
     say(f"  release  {release.name}, {release.status}, revision {release.revision}: deleted, with its Jobs and pods")
     for name in sorted(release.job_names):
         say(f"  cronjob  {name}: deleted")
-    if found.keep_branch:
-        say(f"  branch   {record.branch}: not touched, --keep-branch was given")
-    elif found.checkout is None:
-        say(f"  branch   {record.branch}: not touched, this is no checkout of {record.repository}")
-        say(f"           git push <remote> --delete {record.branch}")
-    elif found.head is None:
-        say(f"  branch   {record.branch}: already gone")
-    else:
-        say(f"  branch   {record.branch} at {found.head[:12]}: deleted")
+    say(f"  branch   {record.branch}{_fate_of_branch(found)}")
+    if found.checkout is None and not found.keep_branch:
+        say(f"           git push <remote> --delete {shlex.quote(record.branch)}")
     if found.sentry_problem:
-        say(f"  monitors cannot be asked for now: {found.sentry_problem}")
-    for slug in sorted(release.job_names):
-        if found.project is None:
-            why = "--keep-monitors was given" if found.keep_monitors else "Sentry is not set up"
-            say(f"  monitor  {slug}: not touched, {why}")
-        elif not found.sentry_problem:
-            there = any(m.slug == slug for m in found.found)
-            say(f"  monitor  {slug}: {'deleted' if there else 'not there'}")
+        say(f"  monitors cannot be listed now: {found.sentry_problem}")
+    for slug in [] if found.sentry_problem else sorted(release.job_names):
+        say(f"  monitor  {slug}: {_fate_of_monitor(found, slug)}")
     for store in record.stores:
         say(f"  store    {store}: stays")
 
@@ -173,62 +144,80 @@ def plan_of_many(found: "Targets", say: Callable[[str], None]) -> None:
             say(f"    store {store}: stays")
 
 
+def _fate_of_branch(found: "Plan") -> str:
+    if found.keep_branch:
+        return ": stays (--keep-branch)"
+    if found.checkout is None:
+        return f": stays, this folder is no checkout of {found.release.values.record.repository}. To delete it:"
+    return f" at {found.head[:12]}: deleted" if found.head else ": already deleted"
+
+
+def _fate_of_monitor(found: "Plan", slug: str) -> str:
+    if found.project is None:
+        return f"stays ({'--keep-monitors' if found.keep_monitors else 'Sentry is not set up'})"
+    return "deleted" if any(monitor.slug == slug for monitor in found.found) else "does not exist"
+
+
 def cleaned(found: "Plan") -> None:
     """What is gone, how to bring the branch back, and the stores that stay."""
     record = found.release.values.record
-    print(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
+    show(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
     if found.project:
-        print(f"Monitors of {found.project} are gone: {', '.join(sorted(found.release.job_names))}")
+        show(f"Monitors of {found.project} are gone: {', '.join(sorted(found.release.job_names))}")
     if found.checkout and found.head:
-        print(f"Branch {record.branch} is deleted. It was at {found.head}; to restore it:")
-        print(f"  git push {found.checkout.remote} {found.head}:refs/heads/{record.branch}")
+        show(f"Branch {record.branch} is deleted. It was at {found.head}; to restore it:")
+        show(f"  {shlex.join(('git', 'push', found.checkout.remote, f'{found.head}:refs/heads/{record.branch}'))}")
     if record.stores:
-        print("These stores were not deleted:")
+        show("These stores were not deleted:")
         for store in record.stores:
-            print(github.plain(f"  {store}"))
-    if commands := [f"aws s3 rm --recursive {shlex.quote(s)}" for s in record.stores if s.startswith("s3://")]:
-        print("To delete them as well, unless main has this version by now:")
-        for command in commands:
-            print(github.plain(f"  {command}"))
+            show(f"  {store}")
+    if on_s3 := [store for store in record.stores if store.startswith("s3://")]:
+        show("To delete them too, unless main has this version by now:")
+        for store in on_s3:
+            show(f"  {shlex.join(('aws', 's3', 'rm', '--recursive', store))}")
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:
     """What a sweep found."""
     if as_json:
         facts = [{"kind": f.kind, "name": f.name, "detail": f.detail, "removable": f.removable} for f in found]
-        return print(json.dumps(facts, indent=2))
+        return show_json(facts)
     if not found:
-        return print(f"Nothing was forgotten in {cluster}.")
+        return show(f"Nothing was left behind in {cluster}.")
     cells = [(f.kind, f.name, f.detail, "yes" if f.removable else "no") for f in found]
     return table(("KIND", "NAME", "DETAIL", "REMOVABLE"), cells)
 
 
-def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
     """Columns with two spaces between them; colour only where a person watches and NO_COLOR is unset."""
     from rich.console import Console
     from rich.table import Table
 
     plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in header:
-        plain.add_column(title, overflow="fold", no_wrap=title not in WORDS)
+        plain.add_column(_cell(title), overflow="fold", no_wrap=title not in WORDS)
     for row in rows:
-        plain.add_row(*row)
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    terminal = False if os.environ.get("NO_COLOR") else None  # None: whatever stdout is; rich would still print bold
-    console = Console(width=width, force_terminal=terminal, markup=False, highlight=False, emoji=False)
+        plain.add_row(*map(_cell, row))
+    watched = sys.stdout is not None and sys.stdout.isatty()
+    width = None if watched or "COLUMNS" in os.environ else WIDTH
+    colour = False if os.environ.get("NO_COLOR") else None  # None: where a person watches; rich would still print bold
+    console = Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
     with console.capture() as lines:
         console.print(plain)
-    print(github.plain("\n".join(line.rstrip() for line in lines.get().splitlines())))
+    write(no_command("\n".join(line.rstrip() for line in lines.get().splitlines())), sys.stdout)
 
 
-def _schedule(spec: dict[str, Any]) -> str:
-    zone = spec.get("timeZone") or spec.get("time_zone")
-    return f"{spec['schedule']}{f' {zone}' if zone else ''}"
+def schedule(spec: Mapping[str, Any]) -> str:
+    """A schedule and its zone; the fields of a schedule may have tabs between them."""
+    return " ".join((*spec["schedule"].split(), spec.get("timeZone") or spec.get("time_zone") or "")).rstrip()
 
 
-def _suspended(job: dict[str, Any], paused: bool) -> bool:
-    return paused or bool(job["spec"].get("suspend"))
+def suspended_now(outcome: "Outcome", key: str) -> bool:
+    """Whether a job is suspended: by the cluster's word, else by what was asked for."""
+    asked_for = outcome.values.suspend or bool(outcome.values.jobs[key].spec.get("suspend"))
+    return outcome.suspended.get(key, asked_for)
 
 
-def _main(version: str | None) -> str:
-    return f"v{version} of main" if version else "nothing on main (a new dataset)"
+def _cell(cell: Cell) -> str:
+    """Made harmless before it is measured, or columns would not stand under each other."""
+    return "\n".join(encodable(inert(line), sys.stdout) for line in ([cell] if isinstance(cell, str) else cell))

@@ -1,7 +1,7 @@
 """`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
@@ -29,6 +29,7 @@ class Outcome:
     changes: Changes
     warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
+    suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
 
 
 def deploy(
@@ -82,8 +83,13 @@ def deploy(
     helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
     notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
     changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
-    notices = [*_image_notice(new), *notices]
-    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, tuple(warnings), tuple(notices))
+    # As the API server would have them: a policy may suspend what nobody asked to suspend.
+    suspended = {
+        key: new.suspend or bool(wanted.get(job.name, {"spec": job.spec})["spec"].get("suspend"))
+        for key, job in new.jobs.items()
+    }
+    told = tuple(warnings), (*_image_notice(new), *notices)
+    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, *told, suspended)
 
 
 def render(

@@ -98,8 +98,9 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     answers = {}
     for file in project.changes:
         if file.before is not None:
-            say(file.diff)
-        answers[file.name] = file.before is None or ask(f"Change {file.name} so?")
+            for line in file.diff.split("\n"):
+                say(line)
+        answers[file.name] = file.before is None or ask(f"Apply this change to {file.name}?")
     begun = False
     for file in project.files:
         if answers.get(file.name):

@@ -359,7 +359,7 @@ def test_a_file_that_is_no_catalogue_is_refused_by_the_first_wrong_field(
 def test_a_close_id_is_suggested() -> None:
     known = [Dataset(dataset_id=id) for id in ("ridge-snow", "ridge-snow-forecast", "tide-level-analysis")]
     assert catalogue.find(known, "ridge-snow").dataset_id == "ridge-snow"
-    with pytest.raises(Refused, match=r"there is no dataset 'tide-level' among the 3 known; did you mean 'tide-"):
+    with pytest.raises(Refused, match=r"there is no dataset 'tide-level' among the 3 known. Did you mean 'tide-"):
         catalogue.find(known, "tide-level")
     with pytest.raises(Refused, match=r"there is no dataset 'x' among the 0 known$"):
         catalogue.find([], "x")

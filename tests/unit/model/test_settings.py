@@ -103,7 +103,7 @@ def test_without_a_file_the_current_folder_is_the_project(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     ("name", "suggestion"),
-    [("dataset", "; did you mean 'datasets'?"), ("skip_jobs", "; did you mean 'skip-jobs'?"), ("zzz", "")],
+    [("dataset", ". Did you mean 'datasets'?"), ("skip_jobs", ". Did you mean 'skip-jobs'?"), ("zzz", "")],
 )
 def test_an_unknown_setting_is_refused_with_the_nearest_known(tmp_path: Path, name: str, suggestion: str) -> None:
     message = complaint(tmp_path, f'[tool.staging-cronjobs]\n{name} = "x"')

@@ -300,7 +300,7 @@ def test_an_unwritable_record_is_refused_as_well() -> None:
 def test_a_key_to_skip_that_no_job_has_is_refused() -> None:
     dataset = Dataset(dataset_id="ridge-snow", cronjobs=[cronjob(), cronjob("rs-archive")])
     values.check_skipped(dataset, ["update", "archive"], "rs")
-    with pytest.raises(Refused, match="has no job 'archiv' to skip; did you mean 'archive'"):
+    with pytest.raises(Refused, match=r"has no job 'archiv' to skip\. Did you mean 'archive'"):
         values.check_skipped(dataset, ["archiv"], "rs")
 
 

@@ -16,7 +16,7 @@ from staging_cronjobs.errors import Outside, Refused, Superseded
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.values import Job, Record, Values
-from staging_cronjobs.output import markdown
+from staging_cronjobs.output import markdown, printing
 from staging_cronjobs.verbs.deploy import Outcome
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_a_first_paused_deploy_of_a_new_dataset_says_what_comes_next() -> None:
     [
         (Refused("main has <b>"), r"**Refused:** main has \<b\>"),
         (Superseded("branch x moved"), "**Superseded:** branch x moved"),
-        (Outside("it failed: a|b\nTraceback\n  more"), r"**Failed:** it failed: a\|b"),
+        (Outside("it failed: a|b", "Traceback\n  more"), r"**Failed:** it failed: a\|b"),
     ],
 )
 def test_what_did_not_happen_is_one_line(error: Any, line: str) -> None:
@@ -95,9 +95,7 @@ def test_what_did_not_happen_is_one_line(error: Any, line: str) -> None:
 
 
 def shown(text: str) -> str:
-    return html.escape(
-        " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split()), quote=False
-    )
+    return html.escape(printing.inert(" ".join(text.split())), quote=False)
 
 
 @given(st.text() | st.text("`|<>[]()&\\\n\r *_~#!a", min_size=1))

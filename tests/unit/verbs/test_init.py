@@ -210,7 +210,7 @@ def test_a_person_is_asked_for_each_file(project: Project, answers: str, written
     terminal = Terminal([PROGRAM, "init"], project.path, environment)
     try:
         for name, answer in zip((DEPLOY, CLEANUP, "pyproject.toml"), answers, strict=False):
-            terminal.wait_for(f"Change {name} so? [y/N]: ")
+            terminal.wait_for(f"Apply this change to {name}? [y/N]: ")
             terminal.press(answer if answer == END else f"{answer}\n")
         done = terminal.end()
     finally:
@@ -284,7 +284,7 @@ def test_what_is_no_plain_file_or_folder_is_left_alone(
         (b'name = "\xff"\n', 2, "cannot be read as TOML"),
         (b"tool = {}\n", 3, f"{settings.TABLE} cannot be appended to pyproject.toml, write it there yourself"),
         (b"[tool]\nstaging-cronjobs = 1\n", 2, "must be a table"),
-        (b"[tool.staging-cronjobs]\ndatsets = []\n", 2, "did you mean 'datasets'?"),
+        (b"[tool.staging-cronjobs]\ndatsets = []\n", 2, "Did you mean 'datasets'?"),
     ],
 )
 def test_a_pyproject_that_cannot_take_the_settings(project: Project, content: bytes, code: int, sentence: str) -> None:

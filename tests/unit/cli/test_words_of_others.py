@@ -1,0 +1,84 @@
+"""What other programs and the user's own code say is passed on: every word, and none of its effects."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from forks import PROGRAM
+from hostile import Hostile
+from repositories import make_repository
+
+SAID = "\x1b[2J\x9b1mno\rerror: forged \x1b]52;c;eA==\x07\u202e\u200b\n::error::x\n##[error]y"
+SHOWN = r"\u001b[2J\u009b1mno\rerror: forged \u001b]52;c;eA==\u0007\u202e\u200b"
+DEPLOY = ("deploy", "--branch", "stage/ridge-snow/v0.2.0", "--docker-image", "i:1")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The program in a folder; `tool` is a program on PATH that says what is hostile, and fails."""
+
+    def started(folder: Path, *args: str, tool: str = "", workflow: bool = False) -> subprocess.CompletedProcess[str]:
+        tools = tmp_path / "tools"
+        tools.mkdir(exist_ok=True)
+        if tool:
+            (tools / "words").write_text(SAID)
+            (tools / tool).write_text(f"#!/bin/sh\ncat {tools}/words >&2\nexit 1\n")
+            (tools / tool).chmod(0o755)
+        own = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+        own |= {"KUBECONFIG": os.devnull} | ({"GITHUB_ACTIONS": "true"} if workflow else {})
+        return subprocess.run([PROGRAM, *args], cwd=folder, env=own, capture_output=True, text=True, timeout=60)
+
+    return started
+
+
+def effects(said: str, workflow: bool) -> list[str]:
+    """The lines that act on a terminal, look like ours, or are commands to the runner of a workflow."""
+    acting = [line for line in said.split("\n") if not line.isprintable() or line.startswith("error: forged")]
+    return acting + [line for line in said.split("\n") if workflow and ("##[" in line or line.startswith("::error::x"))]
+
+
+@pytest.mark.parametrize("workflow", [False, True], ids=["terminal", "workflow"])
+@pytest.mark.parametrize("tool", ["git", "kubectl", "helm"])
+def test_other_programs(
+    tool: str,
+    workflow: bool,
+    run: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    hostile: Hostile,
+) -> None:
+    args = {"git": ("init", "--check"), "kubectl": ("list",), "helm": ("list", "--kube-context=a", "--namespace=b")}
+    done = run(tmp_path, *args[tool], tool=tool, workflow=workflow)
+    hostile.tried("terminal text", done.stderr, changed=effects(done.stderr, workflow))
+    assert done.returncode == 4 and done.stdout == "", done.stderr
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.isascii(), done.stderr
+
+
+@pytest.mark.parametrize("workflow", [False, True], ids=["terminal", "workflow"])
+def test_the_users_own_code(
+    workflow: bool, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, hostile: Hostile
+) -> None:
+    tmp_path.joinpath("project.py").write_text(f"def helper():\n    raise ValueError({SAID!r})\nhelper()\n")
+    tmp_path.joinpath("pyproject.toml").write_text(f"[tool.staging-cronjobs]\npython = '{sys.executable}'\n")
+    done = run(tmp_path, "catalogue", "--datasets", "project:ALL", workflow=workflow)
+    hostile.tried("terminal text", done.stderr.partition("Traceback")[0], changed=effects(done.stderr, workflow))
+    assert done.returncode == 4 and done.stdout == ""
+    first, *trace = done.stderr.splitlines()
+    assert first.startswith("::error::your code failed" if workflow else "error: your code failed") and SHOWN in first
+    assert trace[0] == "Traceback (most recent call last):"
+    assert [line for line in trace if line.startswith("  File ")] and f"ValueError: {SHOWN}" in trace
+    assert "    raise ValueError(" in "\n".join(trace)
+
+
+def test_a_setting_in_a_command_to_copy(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, hostile: Hostile
+) -> None:
+    repository = make_repository(tmp_path)
+    text = (repository.path / "pyproject.toml").read_text()
+    repository.write("pyproject.toml", f'{text}remote = "a; touch ran \\u001b[2J\\u202e"\n')
+    done = run(repository.path, *DEPLOY)
+    hostile.tried("settings of a branch", done.stderr, changed=effects(done.stderr, False))
+    assert done.returncode in (2, 3, 4) and not (repository.path / "ran").exists()

@@ -1,0 +1,260 @@
+"""Whatever anybody wrote, what is printed of it does nothing to a terminal, and forges no line of ours."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from hostile import Hostile
+from staging_cronjobs.errors import Refused
+from staging_cronjobs.external.cluster import Cluster
+from staging_cronjobs.external.git import Checkout
+from staging_cronjobs.external.record import Release, Revision
+from staging_cronjobs.external.sentry import Monitor, Project
+from staging_cronjobs.model.diff import Changes
+from staging_cronjobs.model.values import Job, Record, Values
+from staging_cronjobs.output import github, markdown, printing, terminal
+from staging_cronjobs.verbs.cleanup import Plan
+from staging_cronjobs.verbs.deploy import Outcome
+from staging_cronjobs.verbs.proof import Verdict
+from staging_cronjobs.verbs.sweep import Finding
+
+CLUSTER = Cluster("my-cluster", "weather")
+TEXTS = {
+    "escape sequence": "\x1b[2J\x1b[1;31mx",
+    "C1 escape sequence": "\x9b2Jx",
+    "link": "\x1b]8;;https://example.com\x07here\x1b]8;;\x07",
+    "clipboard": "\x1b]52;c;cm0gLXJmIC8=\x07",
+    "title": "\x1b]0;x\x9c",
+    "carriage return": "x\rerror: forged",
+    "new line": "x\nerror: forged",
+    "carriage return and new line": "x\r\nerror: forged",
+    "next line": "x\x85error: forged",
+    "line separator": "x\u2028error: forged\u2029error: forged",
+    "vertical tab": "x\verror: forged\ferror: forged",
+    "backspace": "x\b\b\b\x7f",
+    "bidi": "\u202egpj.exe\u2066\u200f",
+    "zero width": "a\u200bb\u200d\u2060\ufeffc",
+    "fillers": "\u3164\u115f\uffa0\u034f\ufe0f\U000e0100",
+    "tags": "\U000e0041\U000e007f",
+    "half a pair": "caf\udce9\ud800",
+    "private use": "\ue000\U0010ffff",
+    "command to the runner": "::error::x\n##[error]x",
+}
+
+
+def outcome(text: str) -> Outcome:
+    """A deploy in which everything that others may have a say in is this text."""
+    spec: dict[str, Any] = {"schedule": text, "timeZone": text, "jobTemplate": {"spec": {}}}
+    changes = Changes(
+        first=False,
+        added=[text],
+        changed={text: [text]},
+        dropped=[text],
+        stopped=[text],
+        production={text: [text], "b": None},
+    )
+    values = Values.model_construct(record=record(text), suspend=True, jobs={text: job(text, spec)})
+    return Outcome(
+        Cluster(text, "weather"),
+        text,
+        installed=False,
+        values=values,
+        main_version=text,
+        changes=changes,
+        warnings=(text,),
+        notices=(text,),
+    )
+
+
+def record(text: str) -> Record:
+    return Record.model_construct(
+        format=1,
+        repository=text,
+        dataset_id=text,
+        version=text,
+        branch=text,
+        commit=text,
+        image=text,
+        template_path=text,
+        stores=[text, f"s3://{text}"],
+    )
+
+
+def job(text: str, spec: dict[str, Any]) -> Job:
+    return Job.model_construct(name=text, labels={}, annotations={}, spec=spec)
+
+
+def release(text: str) -> Release:
+    spec: dict[str, Any] = {"schedule": text, "suspend": True}
+    values = Values.model_construct(record=record(text), suspend=False, jobs={text: job(text, spec)})
+    return Release(text, (Revision(1, text, text, "2026-01-05T00:00:00Z", values, {}, text, 0),))
+
+
+def plans(text: str) -> Iterator[Plan]:
+    checkout, project = Checkout(Path("x"), text, "main", text), Project("https://sentry.io", text, text, "token")
+    for checked_out, head in ((checkout, text), (checkout, None), (None, None)):
+        yield Plan(Cluster(text, "weather"), release(text), checked_out, head, project, (Monitor(text, "1"),))
+        yield Plan(Cluster(text, "weather"), release(text), checked_out, head, project, (), text)
+    yield Plan(Cluster(text, "weather"), release(text), None, None, None, keep_branch=True, keep_monitors=True)
+
+
+def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]]:
+    """Every function that prints, with this text in every place that others may have a say in."""
+    cluster = Cluster(text, "weather")
+    jobs = [{"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "last_success": text}]
+    names = ("dataset_id", "version", "status", "commit", "repository", "branch", "image", "release", "updated")
+    row = {**dict.fromkeys(names, text), "revision": 1, "paused": True, "jobs": jobs}
+    verdicts = [Verdict(text, text, text, {text: text}, problem=text), Verdict(text, text, absent=text)]
+    finding = Finding(text, text, text, removable=True)
+    yield lambda: terminal.deployed(outcome(text), as_json=as_json)
+    yield lambda: terminal.releases([row], cluster, as_json=as_json)
+    yield lambda: terminal.verdicts(verdicts, as_json=as_json)
+    yield lambda: terminal.findings([finding], cluster, as_json=as_json)
+    if as_json:
+        return
+    yield lambda: terminal.releases([], cluster, as_json=False)
+    yield lambda: terminal.findings([], cluster, as_json=False)
+    yield lambda: terminal.started(cluster, text, job(text, {"schedule": "0 * * * *", "timeZone": text}))
+    for suspend, changed in ((True, True), (False, True), (False, False)):
+        yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), [text], c, suspend=s)
+    for plan in plans(text):
+        yield lambda plan=plan: terminal.plan(plan, printing.say)
+        yield lambda plan=plan: terminal.cleaned(plan)
+    yield lambda: print(markdown.deployed(outcome(text), datetime(2026, 1, 5, tzinfo=UTC)))
+    yield lambda: print(markdown.ended(Refused(text)))
+    yield lambda: printing.say(text)
+    yield lambda: printing.say_text(text)
+    yield lambda: printing.show(text)
+    yield lambda: printing.show_text(text)
+    yield lambda: github.annotate("warning", text)
+    yield lambda: github.annotate("error", text, details=text)
+    yield lambda: terminal.table((text,), [(text,), ([text, text],)])
+
+
+def printed(show: Callable[[], None]) -> str:
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        show()
+    return out.getvalue() + err.getvalue()
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a log that the runner would carry out; our own annotations are no text of others."""
+    if text.startswith(("### ", "**")):  # a summary
+        return []
+    lines = [re.sub("^::(error|warning)::", "", line) for line in text.splitlines()]
+    return [line for line in lines if line.lstrip().startswith("::") or "##[" in line]
+
+
+def acts(text: str) -> set[str]:
+    """The characters that do something to a terminal or to whoever reads it, or that nobody sees."""
+    return {c for c in text if c != "\n" and (unicodedata.category(c) in BAD or c in "\u3164\u115f\uffa0\u034f\ufe0f")}
+
+
+BAD = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("workflow", [False, True], ids=["terminal", "workflow"])
+def test_text_of_others_does_nothing(
+    text: str, workflow: bool, hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if workflow:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    for show in printers(text):
+        said = printed(show)
+        hostile.tried("terminal text", ascii(said), changed=acts(said), ran=workflow and commands(said))
+
+
+@given(st.text())
+@example("a\tb\x00\x1b\u061c\u2069")
+def test_no_control_character_reaches_the_stream(text: str) -> None:
+    for show in printers(text):
+        assert not acts(printed(show))
+
+
+def test_a_line_of_ours_cannot_be_forged() -> None:
+    text = TEXTS["new line"]
+    for show in list(printers(text))[:-8]:  # those after them print text with lines in it
+        assert not any(line.startswith("error: forged") for line in printed(show).splitlines())
+    for show in (lambda: printing.say(text), lambda: printing.show(text), lambda: github.annotate("warning", text)):
+        assert len(printed(show).splitlines()) == 1
+
+
+def test_the_lines_of_a_traceback_stay_lines() -> None:
+    trace = 'Traceback (most recent call last):\r\n\tFile "x.py"\n\x1b[31mValueError: \u202ex'
+    assert printed(lambda: printing.say_text(trace)).splitlines() == [
+        "Traceback (most recent call last):",
+        '        File "x.py"',
+        "\\u001b[31mValueError: \\u202ex",
+    ]
+
+
+@given(st.text())
+@example("\x7f\u202e##[error]x\ud800")
+def test_json_stays_json(text: str) -> None:
+    for show in printers(text, as_json=True):
+        said = printed(show)
+        assert said.isascii() and "##[" not in said and not acts(said)
+        assert text in set(strings(json.loads(said)))
+
+
+def strings(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (s for pair in value.items() for part in pair for s in strings(part))
+    elif isinstance(value, list):
+        yield from (s for part in value for s in strings(part))
+    elif isinstance(value, str):
+        yield value
+
+
+def test_columns_begin_at_one_place_whatever_is_in_them() -> None:
+    texts = ["ridge-snow", "\u6c17\u8c61\u5e81", "caf\xe9", "\U0001f30a", "x\x1b[31m", "e\u0301"]
+    said = printed(lambda: terminal.table(("NAME", "STORE"), [(text, "here") for text in texts]))
+    header, *rows = said.splitlines()
+    assert {cell_len(row[: row.index("here")]) for row in rows} == {header.index("STORE")}
+
+
+def test_columns_begin_at_one_place_where_the_terminal_lacks_characters() -> None:
+    code = "from staging_cronjobs.output import terminal; terminal.table(('A', 'B'), [('\\u6c17', 'x'), ('c', 'x')])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
+    )
+    assert done.stdout.decode("ascii").splitlines() == ["A       B", "\\u6c17  x", "c       x"]
+
+
+def test_blanks_in_a_schedule_are_shown_as_blanks() -> None:
+    tabbed = outcome("x").values.jobs["x"].model_copy(update={"spec": {"schedule": "15\t*  * *\t*", "jobTemplate": {}}})
+    values = outcome("x").values.model_copy(update={"jobs": {"update": tabbed}})
+    row = {"key": "update", "schedule": "15\t* * *\t*", "time_zone": None, "suspend": False}
+    listed = {**dict.fromkeys(("dataset_id", "version", "status", "commit"), "x"), "revision": 1, "paused": False}
+    assert "15 * * * *" in printed(lambda: terminal.releases([{**listed, "jobs": [row]}], CLUSTER, as_json=False))
+    assert "15 * * * *" in printed(lambda: terminal.deployed(replace(outcome("x"), values=values), as_json=False))
+
+
+def test_commands_to_copy_are_one_word_where_they_mean_one() -> None:
+    text = "a b;id $(id)`id`'x"
+    told = "\n".join(printed(show) for show in printers(text))
+    lines = [line for line in told.splitlines() if line.startswith(("  git push ", "  aws "))]
+    assert len(lines) > 5
+    for line in lines:
+        shell = subprocess.run(
+            ["sh", "-c", f'git() {{ printf \'%s\\n\' "$#"; }}; aws() {{ git "$@"; }}; {line}'],
+            capture_output=True,
+            text=True,
+        )
+        assert (shell.stdout, shell.stderr) in {("3\n", ""), ("4\n", "")}, line
