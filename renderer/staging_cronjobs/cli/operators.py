@@ -162,7 +162,7 @@ def sweep_command(
 
         def say(line: str) -> None:
             said.append(line)
-            say(line)
+            terminal.say(line)
 
         def fail(line: str) -> None:
             said.append(f"error: {line}")
