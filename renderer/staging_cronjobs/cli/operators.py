@@ -18,8 +18,10 @@ from .options import (
     SentryToken,
     Version,
     Yes,
+    cluster_of_main,
     flags_for,
     settings_for,
+    settings_of_main,
     target,
     token_from,
 )
@@ -42,7 +44,7 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend every job, also over the next deploys, until `staging resume`."""
-    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), True)
+    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), True)
 
 
 @app.command()
@@ -55,7 +57,7 @@ def resume(
     kube_context: KubeContext = "",
 ) -> None:
     """Let a paused version run again. A slot missed meanwhile fires at once."""
-    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), False)
+    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), False)
 
 
 @app.command()
@@ -69,7 +71,7 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start a job of a staged version now, paused or not."""
-    run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key)
+    run_job(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), key)
 
 
 @app.command(name="list")
@@ -110,12 +112,12 @@ def cleanup_command(
     """Take a staged version away, after asking: branch, release with Jobs and pods, Sentry monitors."""
     from ..model.settings import seconds
 
-    settings = settings_for(namespace, kube_context)
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     if all_versions or len(branch or ()) > 1:
         from ..output import terminal
         from ..verbs import cleanup
 
+        settings = settings_of_main(namespace, kube_context)
         targets = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
@@ -126,6 +128,7 @@ def cleanup_command(
         flags += flags_for(namespace, kube_context)
         return cleanup.run_many(targets, flags, token_from(sentry_token), say, terminal.show)
     staged = target((branch or [""])[0], dataset_id, version)
+    settings = settings_of_main(namespace, kube_context)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
 
@@ -151,7 +154,7 @@ def sweep_command(
     from ..output import terminal
     from ..verbs import sweep
 
-    settings, token = settings_for(namespace, kube_context), token_from(sentry_token)
+    settings, token = settings_of_main(namespace, kube_context), token_from(sentry_token)
     cluster = clusters.connect(settings)
     project = None if keep_monitors else sentry.connect(settings, token)
     found = sweep.look(settings, cluster, project, grace=seconds(grace, "--grace"))

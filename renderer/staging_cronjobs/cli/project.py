@@ -10,6 +10,7 @@ from ..output import github
 from ..output.terminal import say
 from .exits import reported
 from .options import (
+    AllowDirty,
     Branch,
     DatasetId,
     Datasets,
@@ -106,6 +107,7 @@ def deploy_command(
     datasets: Datasets = None,
     skip_job: SkipJob = None,
     paused: Paused = False,
+    allow_dirty: AllowDirty = False,
     namespace: Namespace = "",
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
@@ -113,9 +115,8 @@ def deploy_command(
     """Check everything, then deploy the staged version as a Helm release."""
     settings = settings_for(namespace, kube_context)
     staged = target(branch, dataset_id, version)
-    deploy_version(
-        settings, staged, docker_image, datasets_from(datasets, settings, docker_image), paused, skip_job, output
-    )
+    load = datasets_from(datasets, settings, docker_image)
+    deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, output)
 
 
 @app.command(name="init")
@@ -153,6 +154,7 @@ def deploy_version(
     load: "Callable[[str], list[Dataset]]",
     paused: bool,
     skip: list[str] | None,
+    allow_dirty: bool,
     output: Output,
 ) -> None:
     """Deploy, and show what was done."""
@@ -161,7 +163,10 @@ def deploy_version(
     from ..output import markdown, terminal
     from ..verbs import deploy
 
-    outcome = deploy.deploy(settings, staged, image, load, paused=paused, skip=skip or (), say=say)
+    skipped = skip or ()
+    outcome = deploy.deploy(
+        settings, staged, image, load, paused=paused, skip=skipped, allow_dirty=allow_dirty, say=say
+    )
     for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
         for line in lines:
             github.annotate(kind, line)

@@ -5,9 +5,10 @@ A failed, partial or empty listing of anything is an error, never "all gone".
 
 from dataclasses import dataclass
 
-from ..errors import StagingError, Unfinished
+from ..errors import Refused, StagingError, Unfinished
 from ..external import git, helm, kubectl, sentry
 from ..external.cluster import Cluster
+from ..external.git import Checkout
 from ..external.helm import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
@@ -42,11 +43,13 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             continue
         recorded |= release.job_names
         record = release.values.record
-        if record.repository != checkout.repository:
+        if not git.same_repository(record.repository, checkout.repository):
+            detail = f"deployed from {record.repository}: skipped. {git.renamed(record.repository)}"
+            found.append(Finding("other-repository", release.name, detail))
             continue
         staged.add(record.branch)
         found += _of_release(release, record.branch in heads, grace)
-        found += _of_main(release, checkout.main_version(record.template_path))
+        found += _of_main(release, checkout)
         found += _of_monitors(release, there, grace)
     found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
     return [*found, *_unproven_cronjobs(cluster), *_unproven_monitors(there, recorded)]
@@ -115,8 +118,13 @@ def _of_release(release: Release, has_branch: bool, grace: float) -> list[Findin
     return []
 
 
-def _of_main(release: Release, main: str | None) -> list[Finding]:
-    version = release.values.record.version
+def _of_main(release: Release, checkout: Checkout) -> list[Finding]:
+    record = release.values.record
+    version = record.version
+    try:
+        main = checkout.main_version(record.template_path, record.dataset_id)
+    except Refused as error:  # one release's record, or one template: the others are looked at all the same
+        return [Finding("unproven", release.name, f"it cannot be compared with main: {error}")]
     if main is None or not release.live:
         return []
     if main == version:
