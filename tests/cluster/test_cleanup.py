@@ -387,7 +387,7 @@ def test_a_branch_that_moves_while_a_person_thinks(
     with untouched(live, repository, sentry):
         done = asked.answer("y")
     assert done.code == REFUSED
-    assert f"branch {RIDGE.branch} has moved from {old[:12]} to {new[:12]}: someone pushed" in done.stderr
+    assert f"branch {RIDGE.branch} has moved from {old[:12]} to {new[:12]}. Someone pushed" in done.stderr
 
 
 def test_a_branch_that_goes_while_a_person_thinks(

@@ -169,6 +169,8 @@ def test_the_first_deploy_may_be_paused_by_a_setting(staging: Staging, repositor
     repository.stage(*ESTUARY)
     text = (repository.path / "pyproject.toml").read_text()
     repository.write("pyproject.toml", f'{text}first-deploy = "paused"\nskip-jobs = ["archive-buoy-reports"]\n')
+    repository.commit("Pause the first deploy")
+    repository.push(stage_branch(*ESTUARY))
     assert "Paused: no job runs" in deploy(staging, repository, ESTUARY).stdout
     staging.run(repository.path, "resume", *target(ESTUARY))
     assert "Paused: no job runs" not in deploy(staging, repository, ESTUARY).stdout

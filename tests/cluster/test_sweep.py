@@ -130,6 +130,7 @@ def test_every_kind_is_found_and_only_what_is_over_goes(world: World) -> None:
     stays = [
         ("no-release", NO_RELEASE.branch, False),
         ("on-main", ON_MAIN.release, False),
+        ("other-repository", FOREIGN.release, False),
         ("overtaken", OVERTAKEN.release, False),
         ("skipped", FOREIGN.release, False),
         ("unproven", COPY, False),
@@ -285,13 +286,16 @@ def fail(world: World, what: str, folder: Path) -> dict[str, str]:
         case "main gone":
             world.repository.git("--git-dir", str(world.repository.remote), "update-ref", "-d", "refs/heads/main")
         case "branches not listed":
-            return with_program(world, folder, "git", '[ "$1" = ls-remote ] && exit 128\nexec $REAL "$@"')
+            return with_program(world, folder, "git", 'case "$*" in *ls-remote*) exit 128;; esac\nexec $REAL "$@"')
         case "branches without main":
             return with_program(
-                world, folder, "git", '[ "$1" = ls-remote ] || exec $REAL "$@"\n$REAL "$@" | grep -v refs/heads/main$'
+                world,
+                folder,
+                "git",
+                'case "$*" in *ls-remote*) $REAL "$@" | grep -v refs/heads/main$;; *) exec $REAL "$@";; esac',
             )
         case "no branches at all":
-            return with_program(world, folder, "git", '[ "$1" = ls-remote ] && exit 0\nexec $REAL "$@"')
+            return with_program(world, folder, "git", 'case "$*" in *ls-remote*) exit 0;; esac\nexec $REAL "$@"')
         case "Sentry 500":
             sentry.server.inject(answered(500), times=5)
         case "Sentry 401":
@@ -321,8 +325,8 @@ FAILURES = {
     "remote gone": "cannot read main of origin",
     "main gone": "cannot read main of origin",
     "branches not listed": "cannot list the branches of origin",
-    "branches without main": "the list of branches of origin lacks main: it is not whole",
-    "no branches at all": "the list of branches of origin lacks main: it is not whole",
+    "branches without main": "the list of branches of origin lacks main, so it is not complete",
+    "no branches at all": "the list of branches of origin lacks main, so it is not complete",
     "Sentry 500": "HTTP 500, 5 times",
     "Sentry 401": "does not know the token (401)",
     "Sentry empty": "shows this token no monitor at all",
@@ -338,7 +342,8 @@ def test_a_listing_that_fails_is_an_error_and_removes_nothing(forgotten: World, 
     environment = {**forgotten.sentry.environment, **fail(forgotten, what, tmp_path / "failing")}
     with forgotten.untouched():
         done = forgotten.staging.run(forgotten.repository.path, "sweep", *NOW, "--yes", code=OUTSIDE, **environment)
-    (line,) = done.stderr.splitlines()
+    *said, line = done.stderr.splitlines()
+    assert all("The settings of origin/main are those that were fetched last" in line for line in said)
     assert line.startswith("error: ")
     assert FAILURES[what] in line
     assert done.stdout == ""

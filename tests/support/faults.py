@@ -25,6 +25,7 @@ from local_server import Handler, LocalServer
 
 TOOLS = ("git", "helm", "kubectl")
 KINDS = ("cronjobs", "jobs", "pods", "secrets", "configmaps")
+GIT_OPTIONS = re.compile(r"^git (-c \S+ |--[a-z-]+ )+")
 CHANGING = re.compile(r"git push|helm (upgrade|install|uninstall|rollback)|kubectl delete")
 WRAPPER = """#!/bin/sh
 # The real program of this name; its whole process group is killed before or after the call that FAULT_KILL counts.
@@ -112,9 +113,10 @@ class Door:
 
     @property
     def calls(self) -> list[str]:
-        """The command lines of the tools so far."""
+        """The command lines of the tools so far, without the options that git has in all of its calls."""
         file = self.folder / "calls"
-        return file.read_text().splitlines() if file.exists() else []
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [GIT_OPTIONS.sub("git ", line) for line in lines]
 
     @property
     def url(self) -> str:

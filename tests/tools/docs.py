@@ -164,7 +164,7 @@ def settings_table(old: str) -> str:
     comments = dict(re.findall(r"^    (\w+): .*?  # (.*)$", Path(settings.__file__).read_text(), re.MULTILINE))
     rows = []
     for field in fields(settings.Settings):
-        if field.name == "project":  # where pyproject.toml was found
+        if field.name not in settings.NAMES:
             continue
         default = getattr(settings.Settings(), field.name)
         name = f"`{field.name.replace('_', '-')}`"

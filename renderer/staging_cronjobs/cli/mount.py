@@ -8,6 +8,7 @@ import typer
 from . import operators, project
 from .exits import reported
 from .options import (
+    AllowDirty,
     DatasetId,
     Image,
     KubeContext,
@@ -19,6 +20,7 @@ from .options import (
     Version,
     Yes,
     settings_for,
+    settings_of_main,
     target,
 )
 
@@ -44,6 +46,7 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
         docker_image: Image,
         skip_job: SkipJob = None,
         paused: Paused = False,
+        allow_dirty: AllowDirty = False,
         namespace: Namespace = "",
         kube_context: KubeContext = "",
     ) -> None:
@@ -52,7 +55,7 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
 
         staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
         load = functools.partial(user_code.from_objects, datasets, docker_image)
-        project.deploy_version(settings, staged, docker_image, load, paused, skip_job, Output.table)
+        project.deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, Output.table)
 
     return deploy_staging
 
@@ -67,4 +70,5 @@ def mounted_cleanup(
     kube_context: KubeContext = "",
 ) -> None:
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
-    operators.cleanup_version(settings_for(namespace, kube_context), target("", dataset_id, version), yes, sentry_token)
+    staged = target("", dataset_id, version)
+    operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)

@@ -19,7 +19,9 @@ from .options import (
     SentryToken,
     Version,
     Yes,
+    cluster_of_main,
     settings_for,
+    settings_of_main,
     target,
     token_from,
 )
@@ -56,7 +58,7 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
-    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), True)
+    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), True)
 
 
 @app.command()
@@ -69,7 +71,7 @@ def resume(
     kube_context: KubeContext = "",
 ) -> None:
     """Let the jobs of a paused version run again. A run that was missed starts at once."""
-    set_suspend(target(branch, dataset_id, version), settings_for(namespace, kube_context), False)
+    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), False)
 
 
 @app.command()
@@ -84,7 +86,7 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start one job of a staged version now. It runs even while the version is paused."""
-    run_job(target(branch, dataset_id, version), settings_for(namespace, kube_context), key, anyway)
+    run_job(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
 
 
 @app.command(name="cleanup")
@@ -117,12 +119,12 @@ def cleanup_command(
     """Delete a staged version: branch, Helm release, Sentry monitors. Shows a plan and asks first. Stores stay."""
     from ..model.settings import seconds
 
-    settings = settings_for(namespace, kube_context)
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     if all_versions or len(branch or ()) > 1:
         from ..output import terminal
         from ..verbs import cleanup
 
+        settings = settings_of_main(namespace, kube_context)
         found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
@@ -132,6 +134,7 @@ def cleanup_command(
         confirm(yes)
         return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)
     staged = target((branch or [""])[0], dataset_id, version)
+    settings = settings_of_main(namespace, kube_context)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
 
@@ -155,7 +158,7 @@ def sweep_command(
     from ..output import terminal
     from ..verbs import sweep
 
-    settings, token = settings_for(namespace, kube_context), token_from(sentry_token)
+    settings, token = settings_of_main(namespace, kube_context), token_from(sentry_token)
     cluster = clusters.connect(settings)
     project = None if keep_monitors else sentry.connect(settings, token)
     found = sweep.look(settings, cluster, project, grace=seconds(grace, "--grace"))

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import Usage
+from ..output.printing import say
 
 if TYPE_CHECKING:
     from ..model.catalogue import Dataset
@@ -33,6 +33,9 @@ Datasets = Annotated[
 ]
 SkipJob = Annotated[list[str] | None, typer.Option(help="Key of a job to leave out. Repeatable.")]
 Paused = Annotated[bool, typer.Option("--paused", help="Suspend all jobs until `staging resume`.")]
+AllowDirty = Annotated[
+    bool, typer.Option("--allow-dirty", help="Deploy changes that are not committed. The release records `-dirty`.")
+]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Default: the setting, else as in the kubeconfig.")]
 KubeContext = Annotated[str, typer.Option(help="Default: the setting, else the current one.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON for programs.")]
@@ -58,8 +61,20 @@ def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":
     """The project's settings, with the options over them."""
     from ..model import settings
 
-    given = {k: v for k, v in (("namespace", namespace), ("kube_context", kube_context)) if v}
-    return replace(settings.load(), **given)
+    return settings.given(settings.load(), namespace=namespace, kube_context=kube_context)
+
+
+def settings_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
+    """The same for work on a release, with main's word on where things are: a stage branch may be checked out."""
+    from ..external import git
+
+    return git.place(settings_for(namespace, kube_context), say)
+
+
+def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
+    """The same for what needs the cluster alone: where both of it are given, main need not be asked."""
+    own = settings_for(namespace, kube_context)
+    return own if {"namespace", "kube_context"} <= own.given else settings_of_main(namespace, kube_context)
 
 
 def datasets_from(sources: list[str] | None, settings: "Settings", image: str) -> "Callable[[str], list[Dataset]]":

@@ -9,6 +9,7 @@ from ..output import github
 from ..output.printing import say, show, show_data, show_text
 from .exits import reported
 from .options import (
+    AllowDirty,
     Branch,
     DatasetId,
     Datasets,
@@ -82,6 +83,7 @@ def deploy_command(
     datasets: Datasets = None,
     skip_job: SkipJob = None,
     paused: Paused = False,
+    allow_dirty: AllowDirty = False,
     namespace: Namespace = "",
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
@@ -89,9 +91,8 @@ def deploy_command(
     """Deploy a staged version as a Helm release. Nothing changes before all checks pass."""
     settings = settings_for(namespace, kube_context)
     staged = target(branch, dataset_id, version)
-    deploy_version(
-        settings, staged, docker_image, datasets_from(datasets, settings, docker_image), paused, skip_job, output
-    )
+    load = datasets_from(datasets, settings, docker_image)
+    deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, output)
 
 
 @app.command(name="init")
@@ -152,6 +153,7 @@ def deploy_version(
     load: "Callable[[str], list[Dataset]]",
     paused: bool,
     skip: list[str] | None,
+    allow_dirty: bool,
     output: Output,
 ) -> None:
     """Deploy, and show what was done."""
@@ -160,7 +162,10 @@ def deploy_version(
     from ..output import markdown, terminal
     from ..verbs import deploy
 
-    outcome = deploy.deploy(settings, staged, image, load, paused=paused, skip=skip or (), say=say)
+    skipped = skip or ()
+    outcome = deploy.deploy(
+        settings, staged, image, load, paused=paused, skip=skipped, allow_dirty=allow_dirty, say=say
+    )
     for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
         for line in lines:
             github.annotate(kind, line)

@@ -2,14 +2,57 @@
 
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..errors import Outside, Refused
+from ..model import settings as rules
 from ..model.settings import Settings
+from ..model.staged_version import VERSION
 from . import shell
 
-METADATA = "zarr.json"  # zarr v3: the group's metadata, in the template's folder
+METADATA = "zarr.json"  # of Zarr v3, in the template's folder
+OLDER = (".zattrs", ".zmetadata")  # of Zarr v2, which main may still have
+UNADDED = re.compile(r"(.*/)?([^/]+\.py|zarr\.json|pyproject\.toml)", re.DOTALL)  # untracked, yet part of what runs
+CODECOMMIT = re.compile(r"codecommit:(?:[^/]*:)?//(?:[^/@]*@)?([^/]+)")  # the URLs of git-remote-codecommit
+LFS_POINTER = "version https://git-lfs.github.com/spec/"
+HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `git ls-remote` prints it
+BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it
+LINK, SUBMODULE = "120000", "160000"  # modes that git gives what is no file
+OPTIONS = (
+    *("-c", "color.ui=false"),  # or output that is read here could have colours in it
+    *("-c", "safe.bareRepository=explicit"),  # a folder that a branch made look like a repository is none
+    "--literal-pathspecs",  # a path is a path, whatever it looks like
+    "--no-optional-locks",
+)
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a template says about its dataset."""
+
+    where: str  # for sentences: its file, and where that is
+    attributes: Mapping[str, Any]
+
+    def version_of(self, dataset_id: str) -> str:
+        """Its version. Raises `Refused` when it is another dataset's, or has no usable version."""
+        if (owner := self.attributes.get("dataset_id", dataset_id)) != dataset_id:
+            raise Refused(
+                f"{self.where} is the template of dataset {_short(owner)}, not of {dataset_id}. "
+                "Correct its dataset_id, or the template path in the code."
+            )
+        if "dataset_version" not in self.attributes:
+            raise Refused(f"{self.where} has no attribute dataset_version, so its version cannot be compared. Add it.")
+        version = self.attributes["dataset_version"]
+        if not isinstance(version, str) or not VERSION.fullmatch(version):
+            raise Refused(
+                f"{self.where} has dataset_version {_short(version)}, which cannot be compared. "
+                'It must be text, numbers joined by dots, such as "0.2.0".'
+            )
+        return version
 
 
 @dataclass(frozen=True)
@@ -26,79 +69,89 @@ class Checkout:
     def head(self) -> str:
         """The commit that is checked out. Raises `Outside` when there is none yet."""
         if self.commit == "HEAD":
-            raise Outside(f"{self.folder} has no commit yet: commit and push before this")
+            raise Outside(f"{self.folder} has no commit yet. Commit and push first.")
         return self.commit
+
+    @cached_property
+    def uncommitted(self) -> list[str]:
+        """Files that differ from the commit, and source files that git does not know."""
+        status = self._git("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all").stdout
+        entries = [(entry[:2], entry[3:]) for entry in status.split("\0") if entry]
+        return [path for state, path in entries if state != "??" or UNADDED.fullmatch(path)]
+
+    @property
+    def recorded(self) -> str:
+        """The commit as a release records it: with `-dirty`, as `git describe` writes it, for uncommitted changes."""
+        return f"{self.head()}-dirty" if self.uncommitted else self.head()
 
     def fetch_main(self) -> None:
         """Make `<remote>/<main>` what the remote has now. Raises `Outside` when that cannot be read."""
-        depth = ("--depth", "1") if self.shallow else ()
-        result = self._git(
-            "fetch", "--quiet", "--no-tags", *depth, self.remote, f"+refs/heads/{self.main}:{self._main}", check=False
-        )
-        if result.code:
-            raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
+        self._fetch(f"+refs/heads/{self.main}:{self._main}")
 
-    def main_version(self, template_path: str) -> str | None:
-        """`dataset_version` of the template on main, as fetched; None when main has no such template.
+    def main_version(self, template_path: str, dataset_id: str) -> str | None:
+        """The dataset's version on main, as fetched; None when main has nothing in the template's place.
 
-        Raises `Refused` when what main has there cannot be read.
+        Raises `Refused` when what main has there cannot be compared.
         """
+        template = self.template_on_main(template_path)
+        return template.version_of(dataset_id) if template else None
+
+    def template_here(self, template_path: str) -> Template:
+        """The template in the work tree. Raises `Refused` when it is missing or cannot be read."""
         path = f"{self.relative(template_path)}/{METADATA}"
-        # A failed reading (main not fetched, a remote that does not give the content) is not an absent template.
-        if not self._git("ls-tree", "-z", "--full-tree", self._main, "--", path).stdout:
-            return None
-        where = f"{path} on {self.remote}/{self.main}"
-        attributes = _attributes(self._git("show", f"{self._main}:{path}").stdout)
-        if attributes is None:
-            raise Refused(f"{where} is not JSON with attributes: its dataset_version cannot be compared")
-        if not isinstance(version := attributes.get("dataset_version"), str):
-            raise Refused(f"{where} has no attribute dataset_version: this version cannot be compared with it")
-        return version
+        file = self.folder / path
+        if not file.is_file():
+            raise Refused(f"there is no {path}, the template that the code names. Write it, or correct the path.")
+        try:
+            return _template(path, METADATA, file.read_text("utf-8", errors="replace"))
+        except OSError as error:
+            raise Outside(f"cannot read {path}: {error.strerror}") from None
+
+    def template_on_main(self, template_path: str) -> Template | None:
+        """The template on main, as fetched; None when main has nothing in its place.
+
+        Raises `Refused` when what is there cannot be read as a template.
+        """
+        folder = self.relative(template_path)
+        paths = {name: _join(folder, name) for name in (METADATA, *OLDER)}
+        there = self._entries(self._main, *_with_parents(folder), *paths.values())
+        for name, path in paths.items():
+            if blob := self._file(there, path):
+                return _template(self._on_main(path), name, self._contents([blob])[0])
+        if folder in there:
+            raise Refused(f"{self._on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it.")
+        return None
 
     def templates_on_main(self, dataset_id: str) -> list[str]:
-        """Folders on main whose zarr.json carries the dataset's id."""
-        found = self._git(
-            "grep",
-            "--name-only",
-            "-z",
-            "--fixed-strings",
-            f'"{dataset_id}"',
-            self._main,
-            "--",
-            f"*{METADATA}",
-            check=False,
-        )
-        if found.code > 1:  # 1: nothing found
-            raise Outside(f"git cannot search {self.remote}/{self.main}: {found.complaint}")
-        paths = [entry.removeprefix(f"{self._main}:") for entry in found.stdout.split("\0") if entry]
-        texts = {path: self._git("show", f"{self._main}:{path}").stdout for path in paths}
-        return [str(Path(p).parent) for p, t in texts.items() if (_attributes(t) or {}).get("dataset_id") == dataset_id]
+        """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
+        there = self._entries(self._main, recursive=True)
+        blobs = {path: blob for path, (mode, blob) in there.items() if mode.startswith("100") and _is_metadata(path)}
+        texts = dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
+        found = {_folder(path) for path, text in texts.items() if self._has_id(path, text, dataset_id)}
+        return sorted(found)
 
     def remote_head(self, branch: str) -> str | None:
         """The commit that the remote's `branch` is at; None when it has no such branch.
 
         Raises `Outside` when the remote cannot be asked: a failed listing is not a missing branch.
         """
-        ref = f"refs/heads/{branch}"
-        result = self._git("ls-remote", self.remote, ref, check=False)
+        result = self._git("ls-remote", "--", self.remote, f"refs/heads/{branch}", check=False)
         if result.code:
             raise Outside(f"cannot ask {self.remote} for branch {branch}: {result.complaint}")
-        heads = (line.split("\t") for line in result.stdout.splitlines())
-        return next((commit for commit, name in heads if name == ref), None)
+        return self._heads(result).get(branch)
 
     def stage_branches(self) -> dict[str, str]:
         """The remote's branches under `stage/` with their commits.
 
         Raises `Outside` when the remote cannot be asked, or the answer lacks main: then it is no whole listing.
         """
-        result = self._git("ls-remote", self.remote, "refs/heads/*", check=False)
+        result = self._git("ls-remote", "--", self.remote, "refs/heads/*", check=False)
         if result.code:
             raise Outside(f"cannot list the branches of {self.remote}: {result.complaint}")
-        lines = (line.split("\t") for line in result.stdout.splitlines())
-        heads = {name.removeprefix("refs/heads/"): commit for commit, name in lines}
+        heads = self._heads(result)
         if self.main not in heads:
             raise Outside(
-                f"the list of branches of {self.remote} lacks {self.main}: it is not whole, nothing was decided"
+                f"the list of branches of {self.remote} lacks {self.main}, so it is not complete. Nothing was decided."
             )
         return {branch: commit for branch, commit in heads.items() if branch.startswith("stage/")}
 
@@ -109,52 +162,263 @@ class Checkout:
         """
         ref = f"refs/heads/{branch}"
         lease = f"--force-with-lease={ref}:{commit}"
-        result = self._git("push", "--quiet", "--no-verify", lease, self.remote, f":{ref}", check=False)
+        result = self._git("push", "--quiet", "--no-verify", lease, "--", self.remote, f":{ref}", check=False)
         if result.code == 0 or (now := self.remote_head(branch)) is None:
             return
         if now != commit:
-            raise Refused(f"branch {branch} has moved from {commit[:12]} to {now[:12]}: someone pushed; run this again")
+            raise Refused(
+                f"branch {branch} has moved from {commit[:12]} to {now[:12]}. Someone pushed: run this again."
+            )
         raise Outside(f"{self.remote} does not let branch {branch} be deleted: {result.complaint}")
-
-    @property
-    def _main(self) -> str:
-        return f"refs/remotes/{self.remote}/{self.main}"
 
     def relative(self, template_path: str) -> str:
         """The path from the top of the repository. Raises `Refused` for one that lies outside."""
         try:
             return (self.folder / template_path).resolve().relative_to(self.folder).as_posix()
-        except ValueError:
-            raise Refused(f"template path {template_path} is outside the repository {self.folder}") from None
+        except (ValueError, RuntimeError, OSError):  # a path that no system takes, or a loop of links
+            raise Refused(f"template path {template_path!r} is outside the repository {self.folder}") from None
 
-    def _git(self, *args: str, check: bool = True) -> shell.Result:
-        return shell.run("git", *args, cwd=self.folder, check=check)
+    @property
+    def _main(self) -> str:
+        return f"refs/remotes/{self.remote}/{self.main}"
+
+    @property
+    def _default(self) -> str:
+        return f"refs/staging-cronjobs/{self.remote}"  # the remote's default branch, as fetched
+
+    def _on_main(self, path: str) -> str:
+        return f"{path} on {self.remote}/{self.main}"
+
+    def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
+        """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
+        try:
+            template = _template(self._on_main(path), path.rpartition("/")[2], text)
+        except Refused:
+            if text.startswith(LFS_POINTER):
+                raise
+            return '"dataset_id"' in text and f'"{dataset_id}"' in text  # broken, yet about this dataset
+        return template.attributes.get("dataset_id") == dataset_id
+
+    def _fetch(self, *refspecs: str) -> None:
+        depth = ("--depth", "1") if self.shallow else ()
+        quiet = ("--quiet", "--no-tags", "--no-recurse-submodules")
+        result = self._git("fetch", *quiet, *depth, "--", self.remote, *refspecs, check=False)
+        if result.code:
+            raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
+
+    def _heads(self, result: shell.Result) -> dict[str, str]:
+        """Branches and their commits as `git ls-remote` lists them; the names are whatever the remote sends."""
+        lines = [HEAD_LINE.fullmatch(line) for line in result.stdout.split("\n") if line]
+        if not all(lines):
+            raise Outside(f"{self.remote} answered what is no list of branches. Nothing was decided.")
+        return {line[2]: line[1] for line in lines if line}
+
+    def _entries(self, ref: str, *paths: str, recursive: bool = False) -> dict[str, tuple[str, str]]:
+        """Mode and object of what a commit has at the paths, their folders included; of all files with `recursive`."""
+        how = ("-r",) if recursive else ("-t",)
+        listed = self._git("ls-tree", "-z", "--full-tree", *how, ref, "--", *paths).stdout
+        found = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
+        return {path: (facts.split(" ")[0], facts.split(" ")[2]) for facts, path in found}
+
+    def _file(self, there: Mapping[str, tuple[str, str]], path: str) -> str | None:
+        """The object of a plain file in plain folders. Raises `Refused` where something else is in the way."""
+        for part in _with_parents(path):
+            mode, blob = there.get(part, ("", ""))
+            if mode in (LINK, SUBMODULE) or (part != path and mode.startswith("100")):
+                kind = {LINK: "a symbolic link", SUBMODULE: "a submodule"}.get(mode, "a file")
+                raise Refused(
+                    f"{self._on_main(part)} is {kind}, so {path} cannot be read there. Put a plain one there."
+                )
+            if part == path and blob:
+                return blob
+        return None
+
+    def _contents(self, blobs: Sequence[str]) -> list[str]:
+        """The texts of objects. Raises `Outside` when not all of them are to be had."""
+        if not blobs:
+            return []
+        answer = self._git("cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in blobs)).stdout
+        _, *texts = BLOB_LINE.split(answer)
+        if len(texts) != len(blobs):
+            raise Outside(f"git does not have all files of {self.remote}/{self.main}: fetch it again, without a filter")
+        return texts
+
+    def _settings_at(self, ref: str, project: Path) -> tuple[str, str]:
+        """The text of the pyproject.toml that counts for the project at a commit, and its path; empty without one."""
+        folder = project.resolve().relative_to(self.folder).as_posix()
+        candidates = [_join(part, "pyproject.toml") for part in ("", *_with_parents(folder))]
+        there = self._entries(ref, *{part for path in candidates for part in _with_parents(path)})
+        for path in reversed(candidates):  # the nearest first
+            if path in there and (blob := self._file(there, path)):
+                return self._contents([blob])[0], path
+        return "", "pyproject.toml"
+
+    def _git(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
+        return shell.run("git", *OPTIONS, *args, cwd=self.folder, stdin=stdin, check=check)
 
 
-def checkout(settings: Settings) -> Checkout:
-    """The work tree that the project lies in. Raises `Outside` when there is none, or no such remote."""
+def find(settings: Settings) -> Checkout | None:
+    """The work tree that the project lies in; None when it lies in none.
+
+    Raises `Outside`, with git's own reason, for one that git cannot use or that has no such remote.
+    """
     facts = ("--show-toplevel", "--is-shallow-repository", "HEAD")  # printed one after the other
-    found = shell.run("git", "rev-parse", *facts, cwd=settings.project, check=False)
+    found = shell.run("git", *OPTIONS, "rev-parse", *facts, cwd=settings.project, check=False)
     if not found.stdout:
-        raise Outside(f"{settings.project} is not in a git work tree: run this in a checkout of the repository")
+        if not any((folder / ".git").exists() for folder in (settings.project, *settings.project.resolve().parents)):
+            return None
+        raise Outside(f"git cannot use the checkout at {settings.project}. It says: {found.complaint}")
     top, shallow, commit = found.stdout.rstrip("\n").rsplit("\n", 2)
     folder = Path(top).resolve()
-    url = shell.run("git", "remote", "get-url", settings.remote, cwd=folder, check=False)
+    url = shell.run("git", *OPTIONS, "remote", "get-url", "--", settings.remote, cwd=folder, check=False)
     if url.code:
-        raise Outside(f"{folder} has no git remote {settings.remote!r}: set remote in [tool.staging-cronjobs]")
+        raise Outside(
+            f"{folder} has no git remote {settings.remote!r}. It says: {url.complaint}. "
+            f"Add that remote, or set remote in {rules.TABLE} or STAGING_REMOTE."
+        )
     repository = settings.repository or owner_and_name(url.stdout.strip())
     return Checkout(folder, settings.remote, settings.main, repository, commit, shallow == "true")
 
 
-def owner_and_name(url: str) -> str:
-    """`owner/name` of a remote's URL: https, ssh, scp-like or a path."""
-    path = re.sub(r"^([a-z+]+://[^/]+/|[^/:]+:)", "", url)
-    return "/".join(path.rstrip("/").removesuffix(".git").split("/")[-2:])
+def checkout(settings: Settings) -> Checkout:
+    """The work tree that the project lies in. Raises `Outside` when there is none, or it cannot be used."""
+    if found := find(settings):
+        return found
+    raise Outside(f"{settings.project} is not in a git work tree. Run this in a checkout of the repository.")
 
 
-def _attributes(text: str) -> dict[str, object] | None:
+def with_main(own: Settings) -> tuple[Checkout, Settings]:
+    """This checkout with main fetched, and the settings with what main says about places: see `settings.from_main`.
+
+    Raises `Refused` for a main that only the checked-out branch calls so.
+    """
+    found = checkout(own)
+    main = f"+refs/heads/{found.main}:{found._main}"
+    if "main" in own.given:
+        found._fetch(main)
+    else:
+        found._fetch(main, f"+HEAD:{found._default}")
+        _confirm_main(found, own)
+    return _settled(found, own)
+
+
+def place(own: Settings, say: Callable[[str], object]) -> Settings:
+    """The settings with what main says about places, for work on a release; `say` gets what was used instead of main.
+
+    A stage branch may be checked out: its own word on where releases are, and where a token goes, must not count.
+    Raises `Outside` when a checkout is there and its main cannot be read.
+    """
+    found = find(own)
+    if found is None:
+        return _without_main(own, say)
     try:
-        attributes = json.loads(text).get("attributes")
-    except (ValueError, AttributeError):
-        return None
-    return attributes if isinstance(attributes, dict) else None
+        return with_main(own)[1]
+    except Outside as error:
+        known = found._git("rev-parse", "--verify", "--quiet", "--end-of-options", found._main, check=False).code == 0
+        if not known or not ("main" in own.given or own.main == Settings().main):
+            raise Outside(
+                f"{error}. Only main's settings say where releases are: pass --namespace and --kube-context, or run "
+                "this outside of the checkout."
+            ) from None
+        say(f"{error}. The settings of {found.remote}/{found.main} are those that were fetched last.")
+        return _settled(found, own)[1]
+
+
+def owner_and_name(url: str) -> str:
+    """`owner/name` of a remote's URL, the same for every form that one host has: https, ssh, scp-like or a path.
+
+    For Azure DevOps that is `project/name`, for CodeCommit `repos/name`.
+    """
+    if helper := CODECOMMIT.fullmatch(url):
+        return f"repos/{helper[1]}"  # as its URLs by https and ssh end
+    path = re.sub(r"^([a-z+]+://[^/]+/|[^/:]+:)", "", url)
+    parts = path.rstrip("/").removesuffix(".git").rstrip("/").split("/")
+    if marker := next((part for part in parts if part in ("_git", "_ssh")), None):  # Azure DevOps
+        around = parts[: parts.index(marker)]
+        above = around[1:] if "dev.azure.com/" in url or around[:1] == ["DefaultCollection"] else around
+        parts = [*(above or parts[-1:]), parts[-1]]  # a project's own repository is named without it
+    return "/".join(parts[-2:])
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Whether two identities are one repository's: hosts take its name in any case."""
+    return one.casefold() == other.casefold()
+
+
+def renamed(repository: str) -> str:
+    """What to do where a release is of a repository that may be this one under another name."""
+    return f"If that is this repository under another name, set repository = {json.dumps(repository)} in {rules.TABLE}."
+
+
+def _settled(found: Checkout, own: Settings) -> tuple[Checkout, Settings]:
+    """The checkout and settings, with main as it was fetched."""
+    text, path = found._settings_at(found._main, own.project)
+    settings = rules.from_main(own, text, found._on_main(path))
+    return checkout(settings), settings
+
+
+def _without_main(own: Settings, say: Callable[[str], object]) -> Settings:
+    """In no checkout a person's own settings are all there is: no branch has written them."""
+    settings, file = rules.without_main(own), own.project / "pyproject.toml"
+    if not {"namespace", "kube_context"} <= own.given and file.is_file():
+        say(f"{own.project} is in no git checkout. Where releases are is what {file} and the kubeconfig say.")
+    if settings != own:
+        say(f"sentry-url of {file} is not used, because no main confirms it. Set SENTRY_URL to {own.sentry_url}.")
+    return settings
+
+
+def _confirm_main(found: Checkout, own: Settings) -> None:
+    """A branch could call itself main in its own file, so the remote's default branch must call the same one main."""
+    commits = [found._git("rev-parse", "--verify", ref).stdout for ref in (found._main, found._default)]
+    text, path = found._settings_at(found._default, own.project)
+    where = f"{path} on the default branch of {found.remote}"
+    if commits[0] != commits[1] and (default := rules.main_of(text, where)) != own.main:
+        raise Refused(
+            f"{own.project / 'pyproject.toml'} says that main is {own.main!r}, and {where} says {default!r}. "
+            "Production's branch is what the default branch says: correct one of them, or set STAGING_MAIN."
+        )
+
+
+def _template(where: str, name: str, text: str) -> Template:
+    """What a metadata file of this name says. Raises `Refused` for one without attributes."""
+    if text.startswith(LFS_POINTER):
+        raise Refused(
+            f"{where} is a Git LFS pointer, not the file itself, so its version cannot be read. "
+            "Take it out of Git LFS, in .gitattributes, and commit it again."
+        )
+    try:
+        attributes = _attributes(name, json.loads(text))
+    except (ValueError, RecursionError, KeyError, TypeError):
+        attributes = None
+    if not isinstance(attributes, dict):
+        raise Refused(f"{where} is not JSON with attributes, so its version cannot be compared. Correct it.")
+    return Template(where, attributes)
+
+
+def _attributes(name: str, content: Any) -> Any:
+    if name == ".zattrs":
+        return content
+    return content["metadata"][".zattrs"] if name == ".zmetadata" else content["attributes"]
+
+
+def _is_metadata(path: str) -> bool:
+    return path.rpartition("/")[2] in (METADATA, *OLDER)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0] or "."
+
+
+def _join(folder: str, name: str) -> str:
+    return name if folder in ("", ".") else f"{folder}/{name}"
+
+
+def _with_parents(path: str) -> list[str]:
+    """The folders on the way to a path, and the path itself; nothing for the top."""
+    parts = [] if path == "." else path.split("/")
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def _short(value: object) -> str:
+    shown = json.dumps(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}…"

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,15 @@ class Settings:
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
     sentry_project: str = ""  # the slug of the project that the jobs report to
     sentry_url: str = "https://sentry.io"  # or https://us.sentry.io, https://de.sentry.io, your own server
+    given: frozenset[str] = frozenset()  # the settings that an option, the environment or main's file has decided
+
+
+NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
+# Where things are. A stage branch's own file does not decide that: only options, the environment and main's file do.
+PLACE = frozenset({"repository", "namespace", "kube_context", "sentry_org", "sentry_project", "sentry_url"})
+REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
+URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
+LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
 
 
 def load(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -38,21 +47,47 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
 
     Raises `Usage` for a file that is not TOML, an unknown setting, or one of the wrong kind.
     """
-    file = _pyproject((folder or Path.cwd()).resolve())
-    values: dict[str, Any] = {"project": file.parent, **_from_file(file)} if file else {}
-    values |= _from_environment(os.environ if environment is None else environment)
-    settings = Settings(**values)
-    if settings.first_deploy not in ("running", "paused"):
-        raise Usage(f'first-deploy is {settings.first_deploy!r}: it must be "running" or "paused"')
-    seconds(settings.timeout, "timeout")
-    return settings
+    start = (folder or Path.cwd()).resolve()
+    file = _pyproject(start)
+    values: dict[str, Any] = {"project": file.parent, **_from_file(file)} if file else {"project": start}
+    found = _from_environment(os.environ if environment is None else environment)
+    return _checked(Settings(**(values | found), given=frozenset(found)))
+
+
+def given(own: Settings, **options: str) -> Settings:
+    """The settings with a command's options over them; an empty one was not given."""
+    named = {name: value for name, value in options.items() if value}
+    return replace(own, **named, given=own.given | named.keys())
+
+
+def from_main(own: Settings, text: str, where: str) -> Settings:
+    """The settings with what main's pyproject.toml, of this text, says about places; what was given stays.
+
+    What main's file does not say counts as not set, whatever the branch's own file says. Its other settings are not
+    looked at: main may be newer than this program.
+    """
+    table = _table(text, where)
+    values = {name: _value(where, name, table[_shown(name)]) for name in PLACE if _shown(name) in table}
+    said = {name: values.get(name, getattr(Settings(), name)) for name in PLACE - own.given}
+    return _checked(replace(own, **said, given=own.given | PLACE))
+
+
+def without_main(own: Settings) -> Settings:
+    """The settings where no main can be read: no address but Sentry's own, or one that was given, gets a token."""
+    trusted = "sentry_url" in own.given or own.sentry_url == Settings().sentry_url
+    return own if trusted else replace(own, sentry_url="")
+
+
+def main_of(text: str, where: str) -> str:
+    """The branch that the pyproject.toml of this text calls main."""
+    return _value(where, "main", _table(text, where).get("main", Settings().main))
 
 
 def seconds(duration: str, what: str) -> float:
     """A duration as Go and Helm write it, such as 90s or 1h30m, in seconds. Raises `Usage` for anything else."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
-        raise Usage(f"{what} is {duration!r}: it must be such as 90s, 5m or 1h30m")
+        raise Usage(f"{what} is {duration!r}. It must be a duration such as 90s, 5m or 1h30m.")
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
 
 
@@ -66,50 +101,79 @@ def _pyproject(folder: Path) -> Path | None:
 
 
 def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        table = _table(file.read_text(encoding="utf-8"), str(file))
+    except (UnicodeDecodeError, OSError) as error:
+        raise Usage(f"{file} cannot be read as TOML: {error}") from None
+    known = {_shown(name): name for name in NAMES}
+    for name in table:
+        if name not in known:
+            raise Usage(f"{file}: {TABLE} has no setting {name!r}{suggestion(name, known)}")
+    return {known[name]: _value(str(file), known[name], value) for name, value in table.items()}
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    """Our table of a pyproject.toml; empty when it has none."""
     import tomllib
 
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Usage(f"{file} cannot be read as TOML: {error}") from None
+        tool = tomllib.loads(text).get("tool", {})
+    except (ValueError, RecursionError) as error:  # not TOML, or a number or nesting that no file needs
+        raise Usage(f"{where} cannot be read as TOML: {error}") from None
     table = tool.get("staging-cronjobs", {}) if isinstance(tool, dict) else None
     if not isinstance(table, dict):
-        raise Usage(f"{file}: {TABLE} must be a table")
-    known = {f.name.replace("_", "-"): f for f in fields(Settings) if f.name != "project"}
-    values = {}
-    for name, value in table.items():
-        if name not in known:
-            raise Usage(f"{file}: {TABLE} has no setting {name!r}{suggestion(name, known)}")
-        values[known[name].name] = _checked(f"{file}: {TABLE} {name}", known[name].name, value)
-    return values
+        raise Usage(f"{where}: {TABLE} must be a table")
+    return table
 
 
-def _checked(where: str, name: str, value: object) -> Any:
-    default = getattr(Settings(), name)
+def _shown(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _value(where: str, name: str, value: object) -> Any:
+    """A value of the file, of the same kind as the setting's default."""
+    default, wrong = getattr(Settings(), name), f"{where}: {TABLE} {_shown(name)} must be"
     if isinstance(default, tuple):
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             return tuple(value)
-        raise Usage(f"{where} must be a list of strings")
+        raise Usage(f"{wrong} a list of strings")
     if isinstance(default, Mapping):
         if isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             return value
-        raise Usage(f"{where} must be a table of strings")
+        raise Usage(f"{wrong} a table of strings")
     if isinstance(value, str):
         return value
-    raise Usage(f"{where} must be a string")
+    raise Usage(f"{wrong} a string")
+
+
+def _checked(settings: Settings) -> Settings:
+    """The same settings. Raises `Usage` for one that cannot be used."""
+    if settings.first_deploy not in ("running", "paused"):
+        raise Usage(f'first-deploy is {settings.first_deploy!r}. It must be "running" or "paused".')
+    for name in ("remote", "main"):
+        if not REF.fullmatch(value := getattr(settings, name)):
+            raise Usage(f"{name} is {value!r}. It must be a name that git takes.")
+    seconds(settings.timeout, "timeout")
+    url = URL.fullmatch(settings.sentry_url)
+    if not url:
+        raise Usage(f"sentry-url is {settings.sentry_url!r}. It must be an address such as https://sentry.io.")
+    if url[1] == "http" and not LOOPBACK.fullmatch(url[2]):
+        raise Usage(
+            f"sentry-url is {settings.sentry_url}. Use https: over http, anybody on the way could read Sentry's token."
+        )
+    return settings
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for setting in fields(Settings):
-        value = environment.get(variable(setting.name), "")
-        if not value or setting.name == "project":
+    for name in NAMES:
+        if not (value := environment.get(variable(name), "")):
             continue
         items = tuple(v.strip() for v in value.split(",") if v.strip())
-        if setting.name == "job_prefixes":
+        if name == "job_prefixes":
             if not all("=" in item for item in items):
-                raise Usage(f"STAGING_JOB_PREFIXES is {value!r}: it must be dataset-id=prefix, separated by commas")
-            values[setting.name] = dict(item.split("=", 1) for item in items)
+                raise Usage(f"STAGING_JOB_PREFIXES is {value!r}. It must be dataset-id=prefix, separated by commas.")
+            values[name] = dict(item.split("=", 1) for item in items)
         else:
-            values[setting.name] = items if isinstance(getattr(Settings(), setting.name), tuple) else value
+            values[name] = items if isinstance(getattr(Settings(), name), tuple) else value
     return values

@@ -67,6 +67,8 @@ def plan(
     record.check(cluster, release)
     _check_own(cluster, release)
     checkout = None if keep_branch else _checkout(settings, release)
+    if branch_deleted and checkout is None:
+        raise Usage("--branch-deleted asks the remote for the branch, so it needs a checkout. Run it in one.")
     head = checkout.remote_head(staged.branch) if checkout else None
     if branch_deleted and head:
         raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}: nothing was touched")
@@ -150,14 +152,12 @@ def _check_own(cluster: Cluster, release: Release) -> None:
 
 
 def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
-    try:
-        checkout = git.checkout(settings)
-    except Outside:
-        return None
-    if checkout.repository != release.values.record.repository:
+    repository = release.values.record.repository
+    checkout = git.find(settings)
+    if checkout and not git.same_repository(checkout.repository, repository):
         raise Refused(
-            f"release {release.name} was deployed from {release.values.record.repository}, this is a checkout of "
-            f"{checkout.repository}: nothing was touched; run this in the right one"
+            f"release {release.name} was deployed from {repository}, this is a checkout of "
+            f"{checkout.repository}: nothing was touched. Run this in the right one. {git.renamed(repository)}"
         )
     return checkout
 

@@ -40,17 +40,19 @@ def deploy(
     *,
     paused: bool = False,
     skip: Collection[str] = (),
+    allow_dirty: bool = False,
     say: Say,
 ) -> Outcome:
     """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given."""
     _check_image(image)
-    checkout = git.checkout(settings)
-    say(f"fetching {settings.main} of {checkout.repository}")
-    checkout.fetch_main()
+    say(f"fetching {settings.main} of {settings.remote}")
+    own, (checkout, settings) = settings, git.with_main(settings)
+    preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
+    preflight.check_committed(checkout, allow_dirty=allow_dirty)
     say("loading the datasets")
     dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
     main = f"{settings.remote}/{settings.main}"
-    main_version = checkout.main_version(preflight.check_template(dataset, staged))
+    main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
     preflight.check_main(staged, main, main_version)
     cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
@@ -72,7 +74,7 @@ def deploy(
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
     release = recovery.settle(cluster, release, say) if release else None
-    _check_head(checkout, staged, new.record.commit)
+    _check_head(checkout, staged, checkout.head())
     ran = release.runs if release else None
     # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
     asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
@@ -105,7 +107,7 @@ def render(
     _check_image(image)
     checkout = git.checkout(settings)
     dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
-    preflight.check_template(dataset, staged)
+    preflight.check_template(dataset, staged, checkout)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
     return new.model_copy(update={"suspend": paused})
 
@@ -126,7 +128,7 @@ def _render(
         dataset_id=staged.dataset_id,
         version=staged.version,
         branch=staged.branch,
-        commit=checkout.head(),
+        commit=checkout.recorded,
         image=image,
         template_path=checkout.relative(dataset.template_path or ""),
         stores=dataset.stores,
@@ -183,7 +185,7 @@ def _after(
     if head is None:
         _remove_again(cluster, new, keep_record=keep_record, say=say)
         raise Superseded(f"branch {new.branch} was deleted meanwhile: release {name} was removed again")
-    if head == new.commit:
+    if head == checkout.head():
         return []
     release = record.find(cluster, name)
     between = [r for r in release.revisions if r.number > (old.revision if old else 0)] if release else []
@@ -235,4 +237,5 @@ def _image_notice(new: Values) -> list[str]:
 
 
 def _description(record: Record) -> str:
-    return f"{record.branch} at {record.commit[:12]}"
+    dirty = " with uncommitted changes" if record.commit.endswith("-dirty") else ""
+    return f"{record.branch} at {record.commit[:12]}{dirty}"

@@ -1,7 +1,9 @@
 """`staging init`: the workflows and settings in a user's repository, what is missing there, what to set on GitHub."""
 
 import json
+import os
 import re
+import secrets
 import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -10,8 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..errors import AGAIN, Outside, Refused, Unfinished, Usage
-from ..external import git, shipped
+from ..errors import Outside, Refused, Unfinished, Usage
+from ..external import cluster, git, shipped
 from ..external.git import Checkout
 from ..model import settings
 from ..model.settings import TABLE, Settings
@@ -28,8 +30,8 @@ SETTINGS = Template(f"""
 {TABLE}
 datasets = $datasets
 first-deploy = "paused" # backfill, then `staging resume`; with "running" the jobs start at once
+namespace = $namespace # where releases go, beside production; cleanup looks there too
 # main = "main" # the branch that production is deployed from
-# namespace = "weather" # where releases go; else the kubeconfig's
 # skip-jobs = ["archive-grib-files"] # keys of jobs that are never staged
 # sentry-org = "my-organization" # with sentry-project: cleanup deletes the monitors of staged jobs
 # sentry-project = "weather"
@@ -69,13 +71,16 @@ def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
     """What is there and what should be; nothing is written. Raises `Refused` where that cannot be said."""
     checkout = git.checkout(own)
     if environment and not re.fullmatch(r"[\w.-]+", environment, re.ASCII):
-        raise Usage(f"environment {environment!r}: it must have letters, digits, dots, dashes and underscores alone")
+        raise Usage(
+            f"the environment is {environment!r}. It must have letters, digits, dots, dashes and underscores only."
+        )
     old = {name: _text(checkout.folder, name) for name in (*WORKFLOWS, PYPROJECT)}
     kept = ENVIRONMENT.search(old[WORKFLOWS[0]] or "")
     named = environment or (kept[0] if kept else OWN)
-    files = [File(name, old[name], ENVIRONMENT.sub(lambda _: named, _shipped(name))) for name in WORKFLOWS]
-    pyproject = File(PYPROJECT, old[PYPROJECT], _with_settings(checkout.folder, old[PYPROJECT], datasets))
-    return Project(checkout, named, (*files, pyproject))
+    shipped_now = {name: ENVIRONMENT.sub(lambda _: named, _shipped(name)) for name in WORKFLOWS}
+    files = [File(name, old[name], _with_ends(old[name], text)) for name, text in shipped_now.items()]
+    files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
+    return Project(checkout, named, tuple(files))
 
 
 def missing(project: Project) -> list[str]:
@@ -87,14 +92,14 @@ def missing(project: Project) -> list[str]:
         elif file.name == PYPROJECT:
             found.append(f"{PYPROJECT} has no {TABLE}")
         else:
-            found.append(f"{file.name} is out of date or edited: `staging init` shows the difference and asks")
+            found.append(f"{file.name} is out of date or edited. `staging init` shows the difference and asks.")
     return found + _unlisted(project)
 
 
 def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     """Write what is missing, and what a person agrees to replace; everything is asked before the first is written."""
     if project.files[-1].before is None:
-        raise Refused(f"{project.checkout.folder} has no {PYPROJECT}: make one, `uv init --bare`, and run this again")
+        raise Refused(f"{project.checkout.folder} has no {PYPROJECT}. Make one, `uv init --bare`, and run this again.")
     answers = {}
     for file in project.changes:
         if file.before is not None:
@@ -138,38 +143,60 @@ def _shipped(name: str) -> str:
     return shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
 
 
-def _text(folder: Path, name: str) -> str | None:
-    """A file's text, None when there is none. Raises `Refused` for what is no plain file in plain folders."""
+def _plain(folder: Path, name: str) -> Path:
+    """Where a file is, or would be. Raises `Refused` for what is no plain file in plain folders."""
     path = folder / name
     for part in (path, *path.parents):
         if part == folder:
             break
         if part.is_symlink() or (part.exists() and not (part.is_file() if part == path else part.is_dir())):
-            raise Refused(f"{part.relative_to(folder)} is not a plain {'file' if part == path else 'folder'}: move it")
+            kind = "file" if part == path else "folder"
+            raise Refused(f"{part.relative_to(folder)} is not a plain {kind}. Move it out of the way.")
+    return path
+
+
+def _text(folder: Path, name: str) -> str | None:
+    """A file's text, None when there is none. Raises `Refused` for what is no plain file in plain folders."""
+    path = _plain(folder, name)
     try:
         return path.read_bytes().decode(errors="replace") if path.exists() else None
     except OSError as error:
         raise Outside(f"cannot read {name}: {error.strerror}") from None
 
 
-def _with_settings(folder: Path, text: str | None, datasets: Collection[str]) -> str:
+def _with_settings(own: Settings, folder: Path, text: str | None, datasets: Collection[str]) -> str:
     """The text of pyproject.toml with a table of settings at its end, if it has none: a user's own is never changed."""
-    table = SETTINGS.substitute(datasets=json.dumps([*(datasets or [PLACEHOLDER])], ensure_ascii=False))
     if text is None:
-        return table
-    own = settings.load(folder, {})  # its sentence for a file that is not TOML, or for a wrong setting
+        return ""  # nobody writes one: it must be made first
+    there = settings.load(folder, {})  # its sentence for a file that is not TOML, or for a wrong setting
     if "staging-cronjobs" in _table(text, "tool"):
-        if datasets and own.datasets != tuple(datasets):
+        if datasets and there.datasets != tuple(datasets):
             raise Refused(
-                f"{PYPROJECT} has {TABLE} already: write its datasets there yourself, and leave --datasets out"
+                f"{PYPROJECT} has {TABLE} already. Write its datasets there yourself, and leave --datasets out."
             )
         return text
+    facts = {"datasets": [*(datasets or [PLACEHOLDER])], "namespace": _namespace(own)}
+    table = SETTINGS.substitute({name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
+    table = _with_ends(text, table)
     after = f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}{table}"
     try:
         tomllib.loads(after)
     except tomllib.TOMLDecodeError as error:
-        raise Refused(f"{TABLE} cannot be appended to {PYPROJECT}, write it there yourself: {error}") from None
+        raise Refused(f"{TABLE} cannot be appended to {PYPROJECT}. Write it there yourself: {error}") from None
     return after
+
+
+def _namespace(own: Settings) -> str:
+    """The namespace of the settings, else of the kubeconfig; Kubernetes' own default where nobody can say."""
+    try:
+        return cluster.connect(own).namespace
+    except Outside:  # no kubectl, or no kubeconfig: a workflow's, newly made, names no namespace either
+        return own.namespace or "default"
+
+
+def _with_ends(before: str | None, text: str) -> str:
+    """Our text with the line ends of the file that it goes into."""
+    return text.replace("\n", "\r\n") if (before or "").partition("\n")[0].endswith("\r") else text
 
 
 def _table(text: str, name: str) -> dict[str, Any]:
@@ -178,11 +205,18 @@ def _table(text: str, name: str) -> dict[str, Any]:
 
 
 def _write(folder: Path, file: File, *, begun: bool) -> None:
-    path = folder / file.name
-    new = path.with_name(f".{path.name}.new")  # beside it, so that whatever happens the file is the old or the new one
+    """Write a new file beside it and move that over it: whatever happens, it is the old or the new one."""
+    path = _plain(folder, file.name)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")  # a name that no commit can have taken
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(file.after, "utf-8", newline="")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as stream:
+            if path.exists():
+                os.fchmod(stream.fileno(), path.stat().st_mode)
+            stream.write(file.after.encode())
         new.replace(path)
     except OSError as error:
-        raise (Unfinished if begun else Outside)(f"cannot write {file.name}: {error.strerror}; {AGAIN}") from None
+        new.unlink(missing_ok=True)
+        raise (Unfinished if begun else Outside)(
+            f"cannot write {file.name}: {error.strerror}. Run the same command again to finish."
+        ) from None

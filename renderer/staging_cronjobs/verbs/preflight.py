@@ -5,10 +5,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import Refused
+from ..external import git
 from ..external.cluster import Cluster, plain
+from ..external.git import Checkout
 from ..external.kubectl import owner
 from ..external.record import Release
 from ..model.catalogue import Dataset
+from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
 
@@ -36,27 +39,57 @@ FREE = frozenset({"nodeSelector", "matchLabels", "volumeAttributes", "options", 
 STARTING, PULLING = "will not start without it", "may not pull their images"
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")  # no object has another, whatever kubectl makes of it
 CANNOT = re.compile(r'cannot get resource "(\w+)"')
+SHOWN = 3  # files that a sentence names
 Reference = tuple[str, str, str]  # kind, name, and what the pods do without it
 
 
-def check_template(dataset: Dataset, staged: StagedVersion) -> str:
-    """The template's path, when the code on this branch has the version that the branch names."""
+def check_committed(checkout: Checkout, *, allow_dirty: bool) -> None:
+    """What runs must be what the recorded commit has; with `allow_dirty` the record says that it is not."""
+    if allow_dirty or not (changed := checkout.uncommitted):
+        return
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    raise Refused(
+        f"{', '.join(changed[:SHOWN])}{more} in {checkout.folder}: not committed, so commit {checkout.head()[:12]} is "
+        "not what would be deployed. Commit and push, or pass --allow-dirty."
+    )
+
+
+def check_place(own: Settings, main: Settings, where: str) -> None:
+    """A deploy goes where main's settings say, or a cleanup, which goes by those, would never find it."""
+    for name in ("namespace", "kube_context", "repository"):
+        here, there = getattr(own, name), getattr(main, name)
+        if here and here != there:
+            setting = name.replace("_", "-")
+            raise Refused(
+                f"{setting} is {here!r} in this branch's pyproject.toml, and {repr(there) if there else 'not set'} on "
+                f"{where}. A cleanup would look in the wrong place. Change it on {where} first, or take it out here."
+            )
+
+
+def check_template(dataset: Dataset, staged: StagedVersion, checkout: Checkout) -> str:
+    """The template's path, when both the code and the template on this branch have the version that it names."""
     if dataset.version is None or dataset.template_path is None:
-        raise Refused(f"dataset {dataset.dataset_id} has no version and template: it cannot be staged")
-    if dataset.version != staged.version:
-        raise Refused(
-            f"the template of {dataset.dataset_id} is at version {dataset.version}, not {staged.version}: "
-            f"set it to {staged.version}, or push to {StagedVersion(dataset.dataset_id, dataset.version).branch}"
-        )
+        raise Refused(f"dataset {dataset.dataset_id} has no version and template. It cannot be staged.")
+    _check_version(dataset.version, staged, "the code")
+    template = checkout.template_here(dataset.template_path)
+    _check_version(template.version_of(staged.dataset_id), staged, template.where)
     return dataset.template_path
+
+
+def _check_version(version: str, staged: StagedVersion, where: str) -> None:
+    if version != staged.version:
+        raise Refused(
+            f"the template of {staged.dataset_id} is at version {version}, not {staged.version}, in {where}. "
+            f"Set it to {staged.version}, or push to {StagedVersion(staged.dataset_id, version).branch}."
+        )
 
 
 def check_main(staged: StagedVersion, main: str, version: str | None) -> None:
     """Main must not have this version itself: production and the staged version would write the same stores."""
     if version == staged.version:
         raise Refused(
-            f"{main} has version {version} of {staged.dataset_id} too: production already runs it; "
-            "stage another version"
+            f"{main} has version {version} of {staged.dataset_id} too: production already runs it. "
+            "Stage another version."
         )
 
 
@@ -64,13 +97,13 @@ def check_new(staged: StagedVersion, main: str, elsewhere: Collection[str], prod
     """A dataset that main does not have must really be new: not moved, and not running in production."""
     if elsewhere:
         raise Refused(
-            f"{main} has {staged.dataset_id} elsewhere, in {min(elsewhere)}: its version cannot be compared; "
-            "move the template on main first, or back on this branch"
+            f"{main} has {staged.dataset_id} elsewhere, in {min(elsewhere)}: its version cannot be compared. "
+            "Move the template on main first, or back on this branch."
         )
     if production:
         raise Refused(
             f"{main} has no template of {staged.dataset_id}, yet its CronJob {min(production)} is in the namespace: "
-            "production runs a version that cannot be compared; put its template on main first"
+            "production runs a version that cannot be compared. Put its template on main first."
         )
 
 
@@ -79,10 +112,12 @@ def check_identity(release: Release | None, record: Record) -> None:
     if release is None:
         return
     theirs, ours = ((r.repository, r.dataset_id, r.version) for r in (release.values.record, record))
-    if theirs != ours:
+    if theirs[1:] != ours[1:] or not git.same_repository(theirs[0], ours[0]):
+        renamed = f" {git.renamed(theirs[0])}" if theirs[1:] == ours[1:] else ""
         raise Refused(
             f"release {release.name} belongs to {theirs[1]} v{theirs[2]} of {theirs[0]}, "
-            f"not to {ours[1]} v{ours[2]} of {ours[0]}: clean that one up first, or use another version or namespace"
+            f"not to {ours[1]} v{ours[2]} of {ours[0]}. "
+            f"Clean that one up first, or use another version or namespace.{renamed}"
         )
 
 

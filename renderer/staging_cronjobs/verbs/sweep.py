@@ -5,9 +5,10 @@ A failed, partial or empty listing of anything is an error, never "all gone".
 
 from dataclasses import dataclass
 
-from ..errors import StagingError, Unfinished
+from ..errors import Refused, StagingError, Unfinished
 from ..external import git, kubectl, record, sentry
 from ..external.cluster import Cluster
+from ..external.git import Checkout
 from ..external.record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
@@ -47,12 +48,13 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             continue
         recorded |= release.job_names
         facts = release.values.record
-        if facts.repository != checkout.repository:
-            found.append(Finding("skipped", release.name, f"it was deployed from {facts.repository}, not from here"))
+        if not git.same_repository(facts.repository, checkout.repository):
+            detail = f"deployed from {facts.repository}: skipped. {git.renamed(facts.repository)}"
+            found.append(Finding("other-repository", release.name, detail))
             continue
         staged.add(facts.branch)
         found += _of_release(release, facts.branch in heads, grace)
-        found += _of_main(release, checkout.main_version(facts.template_path))
+        found += _of_main(release, checkout)
         found += _of_monitors(release, there, grace)
     found += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
     found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
@@ -122,8 +124,13 @@ def _of_release(release: Release, has_branch: bool, grace: float) -> list[Findin
     return []
 
 
-def _of_main(release: Release, main: str | None) -> list[Finding]:
-    version = release.values.record.version
+def _of_main(release: Release, checkout: Checkout) -> list[Finding]:
+    record = release.values.record
+    version = record.version
+    try:
+        main = checkout.main_version(record.template_path, record.dataset_id)
+    except Refused as error:  # one release's record, or one template: the others are looked at all the same
+        return [Finding("unproven", release.name, f"it cannot be compared with main: {error}")]
     if main is None or not release.live:
         return []
     if main == version:

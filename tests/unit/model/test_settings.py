@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hostile import Hostile
 from staging_cronjobs.errors import Usage
-from staging_cronjobs.model.settings import Settings, load
+from staging_cronjobs.model.settings import PLACE, Settings, from_main, given, load, main_of, without_main
 
 FULL = """
 [project]
@@ -137,7 +138,7 @@ def test_a_table_of_the_wrong_kind_is_refused(tmp_path: Path, text: str) -> None
     assert found == f"{tmp_path}/pyproject.toml: [tool.staging-cronjobs] must be a table"
 
 
-@pytest.mark.parametrize("content", [b"[tool", b"a = ", b'a = "\xff"'])
+@pytest.mark.parametrize("content", [b"[tool", b"a = ", b'a = "\xff"', b"a = " + b"9" * 5000, b"a = " + b"[" * 9999])
 def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "pyproject.toml"
     file.write_bytes(content)
@@ -148,12 +149,12 @@ def test_a_file_that_is_not_toml_is_refused_by_name(tmp_path: Path, content: byt
 @pytest.mark.parametrize("text", ["a", "a=b,c"])
 def test_prefixes_in_the_environment_are_pairs(tmp_path: Path, text: str) -> None:
     message = complaint(tmp_path, "", STAGING_JOB_PREFIXES=text)
-    assert message == f"STAGING_JOB_PREFIXES is {text!r}: it must be dataset-id=prefix, separated by commas"
+    assert message == f"STAGING_JOB_PREFIXES is {text!r}. It must be dataset-id=prefix, separated by commas."
 
 
 @pytest.mark.parametrize("value", ["Paused", "pause", "stopped"])
 def test_first_deploy_is_running_or_paused(tmp_path: Path, value: str) -> None:
-    message = f'first-deploy is {value!r}: it must be "running" or "paused"'
+    message = f'first-deploy is {value!r}. It must be "running" or "paused".'
     assert complaint(tmp_path, "", STAGING_FIRST_DEPLOY=value) == message
     assert complaint(tmp_path, f'[tool.staging-cronjobs]\nfirst-deploy = "{value}"') == message
 
@@ -170,3 +171,112 @@ def test_sentry_is_set_by_the_names_that_sentry_cli_knows(tmp_path: Path) -> Non
     )
     assert (found.sentry_org, found.sentry_project, found.sentry_url) == ("demo", "other", "https://sentry.example")
     assert settings(tmp_path, None).sentry_url == "https://sentry.io"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://sentry.io", "https://sentry.example:8443/base/", "https://[2001:db8::1]:9000"),
+        *("http://localhost:9000", "http://127.0.0.1:9000/", "http://127.9.9.9", "http://[::1]:9000"),
+    ],
+)
+def test_an_address_of_sentry_that_keeps_a_token_safe(tmp_path: Path, url: str) -> None:
+    assert settings(tmp_path, f'[tool.staging-cronjobs]\nsentry-url = "{url}"').sentry_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://sentry.example", "http://10.0.0.1", "http://localhost.evil.example", "http://127.0.0.1.evil.example"),
+        *("http://[::2]", "http://0.0.0.0", "http://2130706433"),
+    ],
+)
+def test_no_token_goes_over_http_but_to_this_machine(tmp_path: Path, url: str, hostile: Hostile) -> None:
+    message = f"sentry-url is {url}. Use https: over http, anybody on the way could read Sentry's token."
+    assert complaint(tmp_path, f"[tool.staging-cronjobs]\nsentry-url = '{url}'") == message
+    assert complaint(tmp_path, "", SENTRY_URL=url) == message
+    with pytest.raises(Usage, match="Use https"):
+        from_main(Settings(), f"[tool.staging-cronjobs]\nsentry-url = '{url}'", "main")
+    hostile.tried("settings of a branch", message)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sentry.io", "ftp://sentry.io", "https://", "https://user@sentry.io", "https://sentry.io@evil.example", "x"),
+        *(
+            "https://a\\\\@b",
+            "https://sentry.io?x",
+            "https://sentry.io#x",
+            "https://a b",
+            "https://sentry.io/\\u001b[31m",
+        ),
+        *("HTTPS://sentry.io", " https://sentry.io", "https://sentry.io\\n"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused(tmp_path: Path, url: str, hostile: Hostile) -> None:
+    message = complaint(tmp_path, f'[tool.staging-cronjobs]\nsentry-url = "{url}"')
+    assert message.endswith(". It must be an address such as https://sentry.io.")
+    hostile.tried("settings of a branch", message)
+
+
+@pytest.mark.parametrize("name", ["remote", "main"])
+@pytest.mark.parametrize(
+    "value", ["-c", "--upload-pack=id", "a b", "a:b", "a*", "+a", "a\\tb", "^a", "a~1", "x?", "[a"]
+)
+def test_a_name_for_git_is_none_of_its_options_and_no_pattern(
+    tmp_path: Path, name: str, value: str, hostile: Hostile
+) -> None:
+    if value == "+a":  # a name like any other
+        assert getattr(settings(tmp_path, f'[tool.staging-cronjobs]\n{name} = "+a"'), name) == "+a"
+    else:
+        found = complaint(tmp_path, f'[tool.staging-cronjobs]\n{name} = "{value}"')
+        assert found.endswith(". It must be a name that git takes.")
+    hostile.tried("settings of a branch")
+
+
+OWN = """[tool.staging-cronjobs]
+namespace = "own"
+kube-context = "own"
+timeout = "9s"
+"""
+
+
+def test_what_an_option_or_the_environment_gave_is_known(tmp_path: Path) -> None:
+    found = given(settings(tmp_path, OWN, STAGING_NAMESPACE="set"), kube_context="option", namespace="")
+    assert (found.namespace, found.kube_context) == ("set", "option")
+    assert found.given == {"namespace", "kube_context"}
+    assert settings(tmp_path, OWN).given == frozenset()
+    assert "has no setting 'given'" in complaint(tmp_path, "[tool.staging-cronjobs]\ngiven = []")
+
+
+def test_main_decides_about_places_and_about_nothing_else(tmp_path: Path) -> None:
+    text = '[tool.staging-cronjobs]\nnamespace = "main"\nsentry-org = "main"\ntimeout = "1h"\ntimeout-of-later = 5'
+    found = from_main(settings(tmp_path, OWN), text, "main")
+    assert (found.namespace, found.kube_context, found.sentry_org, found.timeout) == ("main", "", "main", "9s")
+    assert found.given == PLACE
+    kept = from_main(settings(tmp_path, OWN, STAGING_NAMESPACE="set", STAGING_KUBE_CONTEXT="set"), text, "main")
+    assert (kept.namespace, kept.kube_context) == ("set", "set")
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'", "[tool.other]"])
+def test_a_main_that_sets_nothing_leaves_nothing_set(tmp_path: Path, text: str) -> None:
+    assert from_main(settings(tmp_path, OWN), text, "main").namespace == ""
+    assert main_of(text, "main") == "main"
+
+
+@pytest.mark.parametrize(
+    "text", ["[tool", "tool = 5", "[tool]\nstaging-cronjobs = []", "[tool.staging-cronjobs]\nmain = 5"]
+)
+def test_a_main_that_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(Usage, match="it on main"):
+        main_of(text, "it on main")
+
+
+def test_without_main_only_a_known_address_gets_a_token(tmp_path: Path) -> None:
+    text = '[tool.staging-cronjobs]\nsentry-url = "https://thief.example"'
+    assert without_main(settings(tmp_path, text)).sentry_url == ""
+    assert (
+        without_main(settings(tmp_path, text, SENTRY_URL="https://ours.example")).sentry_url == "https://ours.example"
+    )
+    assert without_main(settings(tmp_path, "")).sentry_url == "https://sentry.io"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from controlplane import binaries
+from hostile import Hostile
 from live import PROGRAM, Done, outside_environment
 from repositories import Repository
 from staging_cronjobs import cli
+from staging_cronjobs.errors import Refused
 from staging_cronjobs.model import settings
 from staging_cronjobs.verbs import init
 from terminal import Terminal
@@ -85,6 +89,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project.git("remote", "add", "origin", "https://github.invalid/dynamical-demo/weather.git")
     project.write("pyproject.toml", PYPROJECT)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     for name in [name for name in os.environ if name.startswith("STAGING_")]:
         monkeypatch.delenv(name)
     return project
@@ -110,7 +115,7 @@ def test_the_workflows_and_the_settings_are_written(project: Project) -> None:
     assert project.text("pyproject.toml").startswith(PYPROJECT)
     found = settings.load(project.path, {})
     assert found.datasets == ("weather.datasets:DATASETS",)
-    assert found.first_deploy == "paused"
+    assert (found.first_deploy, found.namespace) == ("paused", "default")
     assert sorted(project.files()) == sorted([".github", ".github/workflows", *WORKFLOWS, "pyproject.toml"])
 
 
@@ -192,7 +197,7 @@ def test_a_program_is_shown_the_difference_and_nothing_is_written(project: Proje
 
 def test_with_yes_an_edited_workflow_is_replaced(ready: Project) -> None:
     ready.write(DEPLOY, ready.text(DEPLOY) + "# mine\n")
-    assert [line.partition(":")[0] for line in ready.lacks()] == [f"{DEPLOY} is out of date or edited"]
+    assert [line.partition(". ")[0] for line in ready.lacks()] == [f"{DEPLOY} is out of date or edited"]
     assert ready.init("--yes").code == 0
     assert (ready.text(DEPLOY), ready.lacks()) == (shipped(DEPLOY), [])
 
@@ -223,7 +228,7 @@ def test_a_table_of_the_users_own_is_never_changed(project: Project) -> None:
     own = f'{settings.TABLE}\ndatasets = ["a.b:C"] # mine\nfirst-deploy = "running"\n\n{PYPROJECT}'
     project.write("pyproject.toml", own)
     assert project.init().code == 0
-    assert "write its datasets there yourself" in project.refused(DATASETS)
+    assert "Write its datasets there yourself" in project.refused(DATASETS)
     assert project.init("--datasets=a.b:C").code == 0
     assert project.text("pyproject.toml") == own
 
@@ -233,6 +238,84 @@ def test_a_last_line_without_its_end_stays_a_line(project: Project) -> None:
     assert project.init("--yes").code == 0
     assert project.text("pyproject.toml").startswith(PYPROJECT)
     assert settings.load(project.path, {}).first_deploy == "paused"
+
+
+KUBECONFIG = """apiVersion: v1
+kind: Config
+current-context: north
+clusters:
+  - {name: north, cluster: {server: "https://127.0.0.1:1"}}
+users:
+  - {name: north, user: {}}
+contexts:
+  - {name: north, context: {cluster: north, user: north, namespace: of-the-kubeconfig}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "environment", "namespace"),
+    [
+        (KUBECONFIG, {}, "of-the-kubeconfig"),
+        (KUBECONFIG, {"STAGING_NAMESPACE": "of-the-environment"}, "of-the-environment"),
+        (KUBECONFIG.replace(", namespace: of-the-kubeconfig", ""), {}, "default"),
+        ("", {"STAGING_NAMESPACE": "of-the-environment"}, "of-the-environment"),
+        ("", {}, "default"),
+    ],
+)
+def test_the_namespace_is_written_so_that_everybody_means_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch, kubeconfig: str, environment: dict[str, str], namespace: str
+) -> None:
+    (project.path.parent / "none").write_text(kubeconfig)
+    monkeypatch.setenv("PATH", f"{binaries.path('kubectl').parent}:{os.environ['PATH']}")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert project.init("--yes").code == 0
+    assert f'namespace = "{namespace}" # where releases go' in project.text("pyproject.toml")
+    assert settings.load(project.path, {}).namespace == namespace
+
+
+def test_without_kubectl_the_namespace_is_kubernetes_own_default(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(shutil.which("git") or "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert project.init("--yes").code == 0
+    assert settings.load(project.path, {}).namespace == "default"
+
+
+def test_files_with_windows_line_ends_keep_them(ready: Project) -> None:
+    (ready.path / "pyproject.toml").write_bytes(PYPROJECT.replace("\n", "\r\n").encode())
+    for name in WORKFLOWS:
+        (ready.path / name).write_bytes(shipped(name).replace("\n", "\r\n").encode())
+    result = ready.init("--yes")
+    assert result.code == 0
+    assert f"{DEPLOY}: is so already" in result.stderr and f"{CLEANUP}: is so already" in result.stderr
+    (ready.path / DEPLOY).write_bytes(b"name: Mine\r\n")
+    assert ready.init("--yes").code == 0
+    for name in (*WORKFLOWS, "pyproject.toml"):
+        content = (ready.path / name).read_bytes()
+        assert content.count(b"\r\n") == content.count(b"\n") > 3, name
+    assert settings.load(ready.path, {}).first_deploy == "paused"
+
+
+def test_lines_of_a_users_own_keep_their_ends_whatever_they_are(project: Project) -> None:
+    own = b'[project]\nname = "weather"\r\n'
+    (project.path / "pyproject.toml").write_bytes(own)
+    assert project.init("--yes").code == 0
+    assert (project.path / "pyproject.toml").read_bytes().startswith(own + b"\n[tool.staging-cronjobs]\n")
+
+
+def test_a_file_that_may_be_run_still_may(project: Project) -> None:
+    project.write(DEPLOY, "name: Mine\n")
+    (project.path / DEPLOY).chmod(0o750)
+    before = os.umask(0o027)
+    try:
+        assert project.init("--yes").code == 0
+    finally:
+        os.umask(before)
+    assert (project.path / DEPLOY).stat().st_mode & 0o777 == 0o750
+    assert (project.path / CLEANUP).stat().st_mode & 0o777 == 0o640
 
 
 # -- what cannot be ----------------------------------------------------------------------------------------------------
@@ -274,7 +357,42 @@ def test_what_is_no_plain_file_or_folder_is_left_alone(
 ) -> None:
     make(project.path)
     kind = "folder" if name.startswith(".github") and not name.endswith(".yml") else "file"
-    assert project.refused(*args) == f"{name} is not a plain {kind}: move it"
+    assert project.refused(*args) == f"{name} is not a plain {kind}. Move it out of the way."
+
+
+def test_nothing_is_written_through_a_link_that_a_branch_has_committed(
+    project: Project, tmp_path: Path, hostile: Hostile
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    names = ("pyproject.toml", *WORKFLOWS)
+    links = [(project.path / name).with_name(f".{Path(name).name}{end}") for name in names for end in (".new", ".tmp")]
+    for link in links:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(victim)
+    result = project.init("--yes")
+    assert result.code == 0
+    assert all(link.is_symlink() for link in links)
+    assert [project.text(name) for name in WORKFLOWS] == [shipped(name) for name in WORKFLOWS]
+    hostile.tried("names from git", result.stderr, changed=victim.read_text() != "mine")
+
+
+def test_a_folder_that_becomes_a_link_while_somebody_is_asked_is_not_followed(
+    project: Project, tmp_path: Path, hostile: Hostile
+) -> None:
+    project.write(DEPLOY, "name: Mine\n")
+    (tmp_path / "elsewhere").mkdir()
+    found = init.look(settings.load(project.path, {}), "", ())
+
+    def swap(question: str) -> bool:
+        if (project.path / ".github").is_dir() and not (project.path / ".github").is_symlink():
+            (project.path / ".github").rename(project.path / "old")
+            (project.path / ".github").symlink_to(tmp_path / "elsewhere")
+        return True
+
+    with pytest.raises(Refused, match=r"\.github is not a plain folder"):
+        init.install(found, print, swap)
+    hostile.tried("names from git", changed=[*(tmp_path / "elsewhere").iterdir()])
 
 
 @pytest.mark.parametrize(
@@ -282,7 +400,7 @@ def test_what_is_no_plain_file_or_folder_is_left_alone(
     [
         (b"[project\n", 2, "cannot be read as TOML"),
         (b'name = "\xff"\n', 2, "cannot be read as TOML"),
-        (b"tool = {}\n", 3, f"{settings.TABLE} cannot be appended to pyproject.toml, write it there yourself"),
+        (b"tool = {}\n", 3, f"{settings.TABLE} cannot be appended to pyproject.toml. Write it there yourself"),
         (b"[tool]\nstaging-cronjobs = 1\n", 2, "must be a table"),
         (b"[tool.staging-cronjobs]\ndatsets = []\n", 2, "Did you mean 'datasets'?"),
     ],
@@ -294,7 +412,7 @@ def test_a_pyproject_that_cannot_take_the_settings(project: Project, content: by
 
 def test_a_repository_without_pyproject(project: Project) -> None:
     (project.path / "pyproject.toml").unlink()
-    assert "has no pyproject.toml: make one, `uv init --bare`" in project.refused("--yes")
+    assert "has no pyproject.toml. Make one, `uv init --bare`" in project.refused("--yes")
     assert "pyproject.toml is missing" in project.lacks()
 
 
@@ -310,7 +428,7 @@ def test_a_folder_without_repository_or_remote(
 
 @pytest.mark.parametrize("name", ["it's", "a b", "x\ny", "x}}", "$(id)", "é"])
 def test_an_environment_that_would_not_stand_in_the_workflow(project: Project, name: str) -> None:
-    assert "letters, digits, dots, dashes and underscores" in project.refused("--environment", name, code=2)
+    assert "letters, digits, dots, dashes and underscores only" in project.refused("--environment", name, code=2)
 
 
 @pytest.mark.parametrize(("works", "code"), [(0, 4), (1, 5)], ids=["first", "second"])
@@ -328,7 +446,7 @@ def test_a_disk_that_fails_leaves_whole_files_and_says_how_to_go_on(
     monkeypatch.setattr(Path, "replace", failing)
     result = project.init("--yes")
     assert result.code == code
-    assert "No space left on device; run the same command again to finish" in result.stderr
+    assert "No space left on device. Run the same command again to finish." in result.stderr
     monkeypatch.undo()
     monkeypatch.chdir(project.path)
     assert project.text("pyproject.toml") == PYPROJECT
@@ -349,7 +467,7 @@ def test_nothing_is_missing_in_a_repository_that_is_ready(ready: Project) -> Non
     [
         (DEPLOY, None, f"{DEPLOY} is missing"),
         (CLEANUP, None, f"{CLEANUP} is missing"),
-        (DEPLOY, ("v4.3.1", "v4.0.0"), f"{DEPLOY} is out of date or edited: `staging init` shows the difference"),
+        (DEPLOY, ("v4.3.1", "v4.0.0"), f"{DEPLOY} is out of date or edited. `staging init` shows the difference"),
         ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs: uv lock"),
         ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs: uv lock"),
         ("pyproject.toml", (GROUP, ""), "has no dependency group staging: uv add --group staging staging-cronjobs"),

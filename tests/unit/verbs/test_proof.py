@@ -1,13 +1,17 @@
 """What must hold before a deploy, and the proof of a whole catalogue."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hostile import Hostile
 from repositories import make_repository
 from staging_cronjobs.errors import Refused, Usage
-from staging_cronjobs.external import user_code
+from staging_cronjobs.external import git, user_code
+from staging_cronjobs.external.git import Checkout
 from staging_cronjobs.external.record import Release, Revision
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings, load
@@ -57,32 +61,84 @@ def problem(*datasets: Dataset, **settings: Any) -> str:
     return found.pop()
 
 
-def test_a_template_at_the_version_of_the_branch_is_good() -> None:
-    found = Dataset(dataset_id="ridge-snow", version="0.2.0", template_path="src/latest.zarr")
-    assert preflight.check_template(found, STAGED) == "src/latest.zarr"
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A work tree with the template of ridge-snow at version 0.2.0, in the folder `t`."""
+    write_template(tmp_path, "0.2.0")
+    return Checkout(tmp_path.resolve(), "origin", "main", "a/b")
+
+
+def write_template(folder: Path, version: str, dataset_id: str = "ridge-snow") -> None:
+    attributes = {"dataset_id": dataset_id, "dataset_version": version}
+    (folder / "t").mkdir(exist_ok=True)
+    (folder / "t" / "zarr.json").write_text(json.dumps({"zarr_format": 3, "attributes": attributes}))
+
+
+def of_version(version: str) -> Dataset:
+    return Dataset(dataset_id="ridge-snow", version=version, template_path="t")
+
+
+def test_code_and_template_at_the_version_of_the_branch_are_good(checkout: Checkout) -> None:
+    assert preflight.check_template(of_version("0.2.0"), STAGED, checkout) == "t"
 
 
 @pytest.mark.parametrize("missing", [{}, {"version": "0.2.0"}, {"template_path": "t"}])
-def test_a_dataset_without_version_or_template_cannot_be_staged(missing: dict[str, str]) -> None:
-    with pytest.raises(Refused, match="dataset ridge-snow has no version and template: it cannot be staged"):
-        preflight.check_template(Dataset.model_validate({"dataset_id": "ridge-snow"} | missing), STAGED)
+def test_a_dataset_without_version_or_template_cannot_be_staged(missing: dict[str, str], checkout: Checkout) -> None:
+    found = Dataset.model_validate({"dataset_id": "ridge-snow"} | missing)
+    with pytest.raises(Refused, match=r"dataset ridge-snow has no version and template\. It cannot be staged\."):
+        preflight.check_template(found, STAGED, checkout)
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2", "0.2.00"])
-def test_a_template_at_another_version_is_refused_with_both_ways_out(version: str) -> None:
-    found = Dataset(dataset_id="ridge-snow", version=version, template_path="t")
+@pytest.mark.parametrize("where", ["the code", "t/zarr.json"])
+def test_a_template_at_another_version_is_refused_with_both_ways_out(
+    version: str, where: str, checkout: Checkout
+) -> None:
+    write_template(checkout.folder, version if where != "the code" else "0.2.0")
     with pytest.raises(Refused) as caught:
-        preflight.check_template(found, STAGED)
+        preflight.check_template(of_version(version if where == "the code" else "0.2.0"), STAGED, checkout)
     assert str(caught.value) == (
-        f"the template of ridge-snow is at version {version}, not 0.2.0: "
-        f"set it to 0.2.0, or push to stage/ridge-snow/v{version}"
+        f"the template of ridge-snow is at version {version}, not 0.2.0, in {where}. "
+        f"Set it to 0.2.0, or push to stage/ridge-snow/v{version}."
     )
 
 
-def test_a_template_with_a_malformed_version_is_refused_as_well() -> None:
-    found = Dataset(dataset_id="ridge-snow", version="latest", template_path="t")
+def test_a_template_of_another_dataset_is_refused(checkout: Checkout) -> None:
+    write_template(checkout.folder, "0.2.0", "ridge")
+    with pytest.raises(Refused, match=r't/zarr\.json is the template of dataset "ridge", not of ridge-snow'):
+        preflight.check_template(of_version("0.2.0"), STAGED, checkout)
+
+
+def test_a_template_with_a_malformed_version_is_refused_as_well(checkout: Checkout) -> None:
     with pytest.raises(Usage, match="version 'latest' is not usable"):
-        preflight.check_template(found, STAGED)
+        preflight.check_template(of_version("latest"), STAGED, checkout)
+
+
+@pytest.mark.parametrize("setting", ["namespace", "kube_context", "repository"])
+def test_a_deploy_goes_where_main_says(setting: str, hostile: Hostile) -> None:
+    ours, main = Settings(), Settings(namespace="a", kube_context="a", repository="a")
+    preflight.check_place(ours, main, "origin/main")  # what the branch does not say is main's to say
+    preflight.check_place(main, main, "origin/main")
+    for there, said in ((main, "'a' on origin/main"), (Settings(), "not set on origin/main")):
+        with pytest.raises(Refused) as caught:
+            preflight.check_place(replace(there, **{setting: "b"}), there, "origin/main")
+        assert f"{setting.replace('_', '-')} is 'b' in this branch's pyproject.toml, and {said}." in str(caught.value)
+        hostile.tried("settings of a branch", str(caught.value))
+
+
+def test_what_is_not_committed_is_not_deployed_unless_somebody_insists(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    preflight.check_committed(git.checkout(load(repository.path, {})), allow_dirty=False)
+    for name in "abcde":
+        repository.write(f"{name}.py", "")
+    dirty = git.checkout(load(repository.path, {}))
+    preflight.check_committed(dirty, allow_dirty=True)
+    with pytest.raises(Refused) as caught:
+        preflight.check_committed(dirty, allow_dirty=False)
+    assert str(caught.value) == (
+        f"a.py, b.py, c.py and 2 more in {dirty.folder}: not committed, so commit {dirty.head()[:12]} is not what "
+        "would be deployed. Commit and push, or pass --allow-dirty."
+    )
 
 
 def test_main_must_not_have_the_version() -> None:
@@ -102,6 +158,7 @@ def test_a_new_dataset_is_neither_elsewhere_on_main_nor_in_production() -> None:
 
 def test_a_release_of_the_same_staged_version_is_upgraded() -> None:
     preflight.check_identity(None, record())
+    preflight.check_identity(release(record(repository="Dynamical-Demo/Weather")), record())
     preflight.check_identity(release(record(commit="old", image="old", branch="stage/x/v1")), record())
 
 
@@ -117,8 +174,10 @@ def test_a_release_of_another_staged_version_is_refused(changes: dict[str, str],
     with pytest.raises(Refused) as caught:
         preflight.check_identity(release(record(**changes)), record())
     assert str(caught.value).startswith(
-        f"release staging-ridge-snow-v0-2-0 belongs to {whose}, not to ridge-snow v0.2.0 of dynamical-demo/weather: "
+        f"release staging-ridge-snow-v0-2-0 belongs to {whose}, not to ridge-snow v0.2.0 of dynamical-demo/weather. "
     )
+    renamed = 'set repository = "somebody/weather" in [tool.staging-cronjobs]'
+    assert (renamed in str(caught.value)) == ("repository" in changes)
 
 
 def test_a_cron_job_of_somebody_else_is_not_overwritten() -> None:
