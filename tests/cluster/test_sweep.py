@@ -332,7 +332,7 @@ FAILURES = {
     "Sentry empty": "shows this token no monitor at all",
     "Sentry in part": "lacks the scope alerts:read",
     "cluster gone": "127.0.0.1:9",
-    "releases not listed": "helm list failed",
+    "releases not listed": "kubectl get failed",
     "cronjobs not listed": "kubectl get failed",
 }
 
