@@ -52,7 +52,7 @@ def good() -> Object:
 
 def bad() -> Object:
     """One of each problem that a complaint can have."""
-    values = hand_made(*"abcdefg", annotations={"a": "\x7f", "\x7f": "b"})
+    values = hand_made(*"abcdefg", annotations={"a": "\x7f", "\x7f": "b", "helm.sh/hook": "x"})
     values["record"] |= {"dataset_id": "-", "version": "-", "format": 2}
     jobs = values["jobs"]
     jobs["a"]["name"] = "1"

@@ -90,7 +90,7 @@ def test_what_stands_in_the_wrong_place_is_told_as_python_tells_it(
         job["spec"] = at(path, value)
         with pytest.raises(StagingError) as caught:
             staged({"name": "ridge-snow-update"}, at(path, value))
-        said = str(caught.value).removeprefix("job 'ridge-snow-update': ")
+        said = str(caught.value).removeprefix("job 'ridge-snow-update' of dataset ridge-snow: ")
         assert said.startswith(f"spec.{line}")
         expected += [f"jobs.job-{key}.spec.{problem}" for problem in said.removeprefix("spec.").split("; spec.")]
     assert problems(helm, values) == expected
@@ -273,3 +273,22 @@ def shadowed(staged: StagedVersion) -> str:
         for id, name in ((staged.dataset_id, f"{staged.dataset_id}-update"), ("other", staged.job_name("update")))
     )
     return proof.prove([own, other], Settings())[0].problem
+
+
+def test_marks_that_only_helm_sets_are_refused_as_python_refuses_them(helm: Path) -> None:
+    values = hand_made("update")
+    marks = {"helm.sh/hook": "pre-install", "helm.sh/resource-policy": "keep", "meta.helm.sh/release-name": "x"}
+    values["jobs"]["update"] |= {"annotations": marks, "labels": {"helm.sh/chart": "x"}}
+    words = "is a mark that only Helm sets: remove it"
+    with pytest.raises(StagingError) as caught:
+        staged({"name": "ridge-snow-update", "annotations": marks, "labels": {"helm.sh/chart": "x"}}, spec())
+    said = str(caught.value).partition("ridge-snow: ")[2].split("; ")
+    lines = [f"metadata.{line.removeprefix('jobs.update.')}" for line in problems(helm, values)]
+    assert (
+        lines
+        == said
+        == [
+            f"metadata.labels.helm.sh/chart {words}",
+            *(f"metadata.annotations.{mark} {words}" for mark in marks),
+        ]
+    )

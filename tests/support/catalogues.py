@@ -8,6 +8,7 @@ from typing import Any
 
 from live import LABEL
 from repositories import Repository, stage_branch
+from staging_cronjobs.model.values import Record
 
 FILE = "catalogue.json"
 OURS_ON_PODS = ("dataset-id", "dataset-version", "release")
@@ -24,6 +25,21 @@ def dataset(dataset_id: str, version: str, *cron_jobs: Mapping[str, Any]) -> dic
         "replica_urls": [],
         "cronjobs": [*cron_jobs],
     }
+
+
+def record(**changes: Any) -> Record:
+    """The record of a staged version of ridge-snow, with other facts where some are given."""
+    facts: dict[str, Any] = {
+        "repository": "dynamical-demo/weather",
+        "dataset_id": "ridge-snow",
+        "version": "0.2.0",
+        "branch": "stage/ridge-snow/v0.2.0",
+        "commit": "1234567e8",
+        "image": "example.registry/weather:1234567e8",
+        "template_path": "src/latest.zarr",
+        "stores": ["s3://weather-data/ridge-snow/v0.2.0.icechunk"],
+    }
+    return Record.model_validate(facts | changes)
 
 
 def cron_job(name: str, workers: int = 1, **pod: Any) -> dict[str, Any]:

@@ -48,6 +48,13 @@
 - {{ $at }}.name {{ quote $name }} is also that of {{ get $seen $name }}: rename one
   {{- end }}
   {{- $_ := set $seen $name $at }}
+  {{- range $field := list "labels" "annotations" }}
+    {{- range $mark, $text := index $job $field }}
+      {{- if or (hasPrefix "helm.sh/" $mark) (hasPrefix "meta.helm.sh/" $mark) }}
+- {{ $at }}.{{ $field }}.{{ $mark }} is a mark that only Helm sets: remove it
+      {{- end }}
+    {{- end }}
+  {{- end }}
   {{- $misshapen }}
 {{- end }}
 {{- $given := dict "record" .Values.record "jobs" .Values.jobs }}

@@ -14,12 +14,14 @@ KEY = DATASET_ID
 BRANCH = re.compile(rf"stage/(?P<dataset_id>{DATASET_ID.pattern})/v(?P<version>{VERSION.pattern})")
 
 ID_LIMIT = 63  # a label value (Kubernetes) and a DNS label
+VERSION_LIMIT = 63  # a label value
 RELEASE_LIMIT = 53  # Helm's own limit of a release name
 JOB_LIMIT = 50  # Sentry cuts a monitor's slug at 50; a CronJob may have 52 (Kubernetes)
 POD_LIMIT = 63  # an Indexed pod's host name, "<cronjob>-<8 digits>-<index>", is a DNS label
 JOB_SUFFIX = 9  # "-" and the minutes since 1970, which the CronJob controller appends
 SHARED_CUT = 8  # keys up to this long ("update", "validate") are cut at one place and share a prefix
 DIGEST = 6  # characters of the id's hash in a name that was cut: 30 bits
+SHOWN = 80  # characters of a wrong word that a message has
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,18 @@ class StagedVersion:
     def __post_init__(self) -> None:
         if not DATASET_ID.fullmatch(self.dataset_id) or len(self.dataset_id) > ID_LIMIT:
             raise Usage(
-                f"dataset id {self.dataset_id!r} is not usable: it must be lower-case letters and digits "
+                f"dataset id {_shown(self.dataset_id)} is not usable: it must be lower-case letters and digits "
                 f"with single dashes inside, {ID_LIMIT} characters at most"
             )
         if not VERSION.fullmatch(self.version):
-            raise Usage(f"version {self.version!r} is not usable: it must be numbers joined by dots, such as 0.3.0")
+            raise Usage(
+                f"version {_shown(self.version)} is not usable: it must be numbers joined by dots, such as 0.3.0"
+            )
+        if (length := len(self.version)) > VERSION_LIMIT:
+            raise Usage(
+                f"version {_shown(self.version)} has {length} characters: {VERSION_LIMIT} at most (a label's value); "
+                "shorten it"
+            )
 
     @classmethod
     def from_branch(cls, branch: str) -> "StagedVersion":
@@ -44,7 +53,7 @@ class StagedVersion:
         match = BRANCH.fullmatch(branch)
         if not match:
             raise Usage(
-                f"branch {branch!r} does not name a staged version: it must be stage/<dataset id>/v<version>, "
+                f"branch {_shown(branch)} does not name a staged version: it must be stage/<dataset id>/v<version>, "
                 "such as stage/noaa-gfs-forecast/v0.3.0"
             )
         return cls(match["dataset_id"], match["version"])
@@ -66,11 +75,12 @@ class StagedVersion:
         Raises `Refused` for a key that could be read as part of the id or version, or that cannot fit.
         """
         self._check_key(key)
-        rest, limit = len(self._around("")) + 1, job_limit(workers)
-        # The shared cut counts short keys as SHARED_CUT long, so the longest allowed one decides for all.
-        shared = JOB_LIMIT - rest - max(len(key), SHARED_CUT), JOB_LIMIT, "(Sentry cuts a longer monitor slug)"
-        why = f"with {workers} Indexed workers (a pod's host name has {POD_LIMIT})"
-        room, limit, why = min(shared, (limit - rest - len(key), limit, why), key=lambda rule: rule[0])
+        rest = len(self._around("")) + 1
+        limit, why = JOB_LIMIT, "(Sentry cuts a longer monitor slug)"
+        room = limit - rest - max(len(key), SHARED_CUT)  # short keys count as SHARED_CUT long: one cut for all
+        if (fewer := job_limit(workers)) - rest - len(key) < room:
+            limit, why = fewer, f"with {workers} Indexed workers (a pod's host name has {POD_LIMIT})"
+            room = limit - rest - len(key)
         return f"{self._around(self._cut_id(room, f'job {key!r}', limit, why, key))}-{key}"
 
     def could_be_named(self, key: str, name: str) -> bool:
@@ -92,9 +102,10 @@ class StagedVersion:
         stem = room - DIGEST - 1
         if stem < 1:
             excess = min(len(self.dataset_id), DIGEST + 2) - room
-            # A key of less than SHARED_CUT gains nothing by being shorter still.
-            remedies = {"key": len(key) - excess >= SHARED_CUT, "version": len(self.version) > excess}
-            remedy = next((part for part, enough in remedies.items() if enough), "key and version together")
+            if len(key) - excess >= SHARED_CUT:  # a shorter one gains nothing by being shorter still
+                remedy = "key"
+            else:
+                remedy = "version" if len(self.version) > excess else "key and version together"
             counted = f" and its key counted as {SHARED_CUT}" if 0 < len(key) < SHARED_CUT else ""
             raise Refused(
                 f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as it "
@@ -113,12 +124,22 @@ class StagedVersion:
             reason = f"its part {blur!r} would read as the version"
         else:
             return
-        raise Refused(f"job key {key!r} of {self.dataset_id} is not usable: {reason}; rename the job")
+        raise Refused(f"job key {_shown(key)} of {self.dataset_id} is not usable: {reason}; rename the job")
 
 
 def job_limit(workers: int) -> int:
     """How long the name of a job may be whose last Indexed pod is number `workers - 1`."""
     return min(JOB_LIMIT, POD_LIMIT - JOB_SUFFIX - 1 - len(str(max(workers, 1) - 1)))
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version's numbers, to compare; none for what is no version."""
+    usable = VERSION.fullmatch(version) and len(version) <= VERSION_LIMIT
+    return tuple(map(int, version.split("."))) if usable else ()
+
+
+def _shown(word: str) -> str:
+    return repr(word) if len(word) <= SHOWN else f"{word[:SHOWN]!r}…"
 
 
 def digest(dataset_id: str) -> str:

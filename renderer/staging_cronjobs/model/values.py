@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from ..errors import Refused, StagingError, suggestion
 from .catalogue import Dataset
-from .spec import SPEC, misshapen, unwritable, without_nulls
+from .spec import DEEPEST, SPEC, misshapen, too_deep, unprintable, unwritable, without_nulls
 from .staged_version import StagedVersion
 
 LABEL = "staging-cronjobs/"
 JOB_LABEL = f"{LABEL}job."
 FORMAT = 1
+HELM_MARKS = ("helm.sh/", "meta.helm.sh/")  # by these Helm runs, keeps or adopts what it finds them on
 _OBJECT: dict[str, Any] = {"type": "object"}
 _SPEC_SHAPE: dict[str, Any] = {
     "type": "object",
@@ -114,7 +115,7 @@ def build(
         left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
         raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
     values = Values(record=record, jobs=kept)
-    if problems := "; ".join(unwritable(values.model_dump())):
+    if problems := "; ".join([*_unprintable(record), *unwritable(record.model_dump(), "record")]):
         raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problems}")
     return values
 
@@ -185,38 +186,60 @@ def parse(release: str, value: object) -> Values:
             f"known up to {FORMAT}): update staging-cronjobs"
         )
     try:
-        found = Values.model_validate(value)
+        found = Values.model_validate(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise Refused(
             f"release {release} has values of another shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
-    for what, text in _strange(found):
+    if problem := next(_strange(found), ""):
         raise Refused(
-            f"release {release} has a record that this program did not write: its {what} is {text!a}. Nothing was "
-            "touched; find out who wrote it"
+            f"release {release} has a record that this program did not write: {problem}. Nothing was touched; "
+            "find out who wrote it"
         )
     return found
 
 
-def _strange(found: Values) -> Iterator[tuple[str, str]]:
-    """What a record says that does not follow from its id and version, or that no record can say."""
+def _strange(found: Values) -> Iterator[str]:
+    """What in a release's values does not follow from its id and version, or cannot have been written here."""
     record = found.record
     try:
         staged = record.staged_version
-    except StagingError:
-        yield "dataset id and version", f"{record.dataset_id} {record.version}"
+    except StagingError as error:
+        yield str(error)
         return
     if record.branch != staged.branch:
-        yield "branch", record.branch
-    yield from (
-        (f"job {key!a}", job.name) for key, job in found.jobs.items() if not staged.could_be_named(key, job.name)
-    )
-    facts = {"repository": record.repository, "commit": record.commit, "image": record.image}
-    texts = [*facts.items(), ("template path", record.template_path), *(("store", store) for store in record.stores)]
-    yield from ((what, text) for what, text in texts if not text.isprintable())
+        yield f"its branch is {_shown(record.branch)}"
+    yield from _unprintable(record)
     if record.template_path.startswith(("/", ":", "-")) or ".." in record.template_path.split("/"):
-        yield "template path", record.template_path
+        yield f"its template path is {_shown(record.template_path)}"
+    if not found.jobs:
+        yield "it has no jobs"
+    for key, job in found.jobs.items():
+        if too_deep(job.spec):
+            yield f"its job {_shown(key)} is nested more than {DEEPEST} levels"
+            continue
+        yield from (f"its job {_shown(key)}: {problem}" for problem in unwritable(job.model_dump()))
+        yield from (f"its job {_shown(key)}: {problem}" for problem in misshapen(job.spec, SPEC, "spec"))
+        yield from _misnamed(staged, key, job)
+
+
+def _misnamed(staged: StagedVersion, key: str, job: Job) -> Iterator[str]:
+    try:
+        if staged.job_name(key, indexed_workers(job.spec)) != job.name:
+            yield f"its job {key} has the name {_shown(job.name)}"
+    except StagingError as error:
+        yield str(error)
+
+
+def _unprintable(record: Record) -> Iterator[str]:
+    """The facts that would act on a terminal, or that nobody could read there."""
+    facts = record.model_dump(exclude={"format", "stores"}) | {f"stores[{n}]": s for n, s in enumerate(record.stores)}
+    yield from (f"record.{field} {problem}" for field, text in facts.items() if (problem := unprintable(text)))
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:80])
 
 
 def schema() -> str:
@@ -247,10 +270,17 @@ def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
 
 
 def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
-    spec, metadata = without_nulls(resource.get("spec")), without_nulls(resource["metadata"])
+    given = {"spec": resource.get("spec"), "metadata": resource["metadata"]}
+    if too_deep(given):
+        raise Refused(
+            f"job {name!r} of dataset {staged.dataset_id} is nested more than {DEEPEST} levels: make it flatter"
+        )
+    spec, metadata = without_nulls(given["spec"]), without_nulls(given["metadata"])
     marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
     if problems := "; ".join(_problems(spec, marks)):
-        raise Refused(f"job {name!r}: {problems}")
+        raise Refused(f"job {name!r} of dataset {staged.dataset_id}: {problems}")
+    if problems := "; ".join(unwritable(given)):
+        raise Refused(f"job {name!r} of dataset {staged.dataset_id} cannot be passed to Helm: {problems}")
     if namespace and metadata.get("namespace", namespace) != namespace:
         raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
     return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)
@@ -261,6 +291,8 @@ def _problems(spec: Any, marks: Mapping[str, Any]) -> Iterator[str]:
         yield from misshapen(texts, {}, f"metadata.{field}")
         for key, text in texts.items() if isinstance(texts, Mapping) else ():
             yield from misshapen(text, "", f"metadata.{field}.{key}")
+            if key.startswith(HELM_MARKS):
+                yield f"metadata.{field}.{key} is a mark that only Helm sets: remove it"
     yield from misshapen(spec, SPEC, "spec")
 
 

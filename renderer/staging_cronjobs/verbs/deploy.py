@@ -12,6 +12,7 @@ from ..model import catalogue, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
 from ..model.settings import Settings
+from ..model.spec import pod_of
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
 from . import Say, preflight, recovery
@@ -69,7 +70,7 @@ def deploy(
     preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
-    warnings += preflight.shared(new, production) if main_version else []
+    warnings += preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
     # Late: what a person pauses or resumes from here on would be undone.
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
@@ -229,7 +230,7 @@ def _stopped(cluster: Cluster, release: Release, names: Collection[str]) -> list
 
 
 def _image_notice(new: Values) -> list[str]:
-    pods = [job.spec["jobTemplate"]["spec"]["template"]["spec"] for job in new.jobs.values()]
+    pods = [pod_of(job.spec) for job in new.jobs.values()]
     images = {c.get("image") for pod in pods for c in pod["containers"]}
     if new.record.image in images:
         return []

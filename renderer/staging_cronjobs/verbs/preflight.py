@@ -12,6 +12,7 @@ from ..external.kubectl import owner
 from ..external.record import Release
 from ..model.catalogue import Dataset
 from ..model.settings import Settings
+from ..model.spec import pod_of
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
 
@@ -36,6 +37,7 @@ FIELDS = {
 }
 # Their keys are anybody's own words.
 FREE = frozenset({"nodeSelector", "matchLabels", "volumeAttributes", "options", "labels", "annotations"})
+TRACKERS = ("argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/")  # of others
 STARTING, PULLING = "will not start without it", "may not pull their images"
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")  # no object has another, whatever kubectl makes of it
 CANNOT = re.compile(r'cannot get resource "(\w+)"')
@@ -137,7 +139,7 @@ def missing(cluster: Cluster, new: Values) -> list[str]:
     wanted: dict[Reference, list[str]] = {}
     found: list[str] = []
     for key, job in new.jobs.items():
-        for kind, name, effect in sorted(set(of(_pod(job.spec)))):
+        for kind, name, effect in sorted(set(of(pod_of(job.spec)))):
             if NAME.fullmatch(name):
                 wanted.setdefault((kind, name, effect), []).append(key)
             else:
@@ -165,12 +167,25 @@ def missing(cluster: Cluster, new: Values) -> list[str]:
     return found
 
 
+def tracked(new: Values) -> list[str]:
+    """One sentence for each mark by which another tool takes a job for its own."""
+    found = []
+    for key, job in new.jobs.items():
+        marks = sorted(mark for mark in {**job.labels, **job.annotations} if mark.startswith(TRACKERS))
+        found += [
+            f"{key} carries {mark}: the tool that set it may change or delete the staged job. Leave it out of the "
+            "dataset's own object"
+            for mark in marks
+        ]
+    return found
+
+
 def shared(new: Values, production: Mapping[str, str]) -> list[str]:
     """One sentence for each thing that a job would share with production, whose jobs' names are given by key."""
     found = []
     names = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, production.values()))})(?![\w-])")
     for key, job in new.jobs.items():
-        pod = _pod(job.spec)
+        pod = pod_of(job.spec)
         containers = [*(pod.get("initContainers") or ()), *pod["containers"]]
         claims = sorted({name for kind, name, _ in of(pod) if kind == "PersistentVolumeClaim"})
         # In its node's network a container's port is the node's: the API server says so too, by default.
@@ -209,7 +224,3 @@ def _texts(container: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for entry in container.get("env") or ():
         if entry["name"] != "CRON_JOB_NAME":
             yield f"variable {entry['name']}: use $(CRON_JOB_NAME), set before it", entry.get("value") or ""
-
-
-def _pod(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    return spec["jobTemplate"]["spec"]["template"]["spec"]

@@ -11,7 +11,7 @@ from ..errors import Refused, StagingError
 from ..external import cluster as clusters
 from ..model.catalogue import Dataset
 from ..model.settings import Settings
-from ..model.staged_version import StagedVersion
+from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, build, key_of, name_of
 from . import Say
 
@@ -55,13 +55,13 @@ def prove(datasets: Iterable[Dataset], settings: Settings, predecessors: Collect
 
 def next_version(version: str) -> str:
     """The version with its last number raised by one."""
-    *rest, last = version.split(".")
-    return ".".join([*rest, str(int(last) + 1)])
+    rest, dot, last = version.rpartition(".")
+    return f"{rest}{dot}{int(last) + 1}"
 
 
 def _versions(dataset: Dataset) -> list[str | None]:
     version = dataset.version
-    return [version, next_version(version)] if version and version.split(".")[-1].isdecimal() else [version]
+    return [version, next_version(version)] if version and numbers(version) else [version]
 
 
 def _verdict(dataset: Dataset, version: str | None, settings: Settings) -> Verdict:
@@ -73,13 +73,19 @@ def _verdict(dataset: Dataset, version: str | None, settings: Settings) -> Verdi
         if all(key_of(name_of(c), dataset.dataset_id, prefix) in settings.skip_jobs for c in dataset.cronjobs):
             absent = "it has no jobs" + (" that are not skipped" if dataset.cronjobs else "")
             return Verdict(dataset.dataset_id, version, staged.release, absent=absent)
-        new = build(dataset, _record(staged), skip=settings.skip_jobs, prefix=prefix, namespace=settings.namespace)
+        new = build(
+            dataset,
+            _record(staged, dataset.stores),
+            skip=settings.skip_jobs,
+            prefix=prefix,
+            namespace=settings.namespace,
+        )
         return Verdict(dataset.dataset_id, version, staged.release, {key: job.name for key, job in new.jobs.items()})
     except StagingError as error:
         return Verdict(dataset.dataset_id, version, problem=str(error))
 
 
-def _record(staged: StagedVersion) -> Record:
+def _record(staged: StagedVersion, stores: list[str]) -> Record:
     """The record of a staged version that is only tried."""
     return Record(
         repository="",
@@ -89,7 +95,7 @@ def _record(staged: StagedVersion) -> Record:
         commit="",
         image="",
         template_path="",
-        stores=[],
+        stores=stores,
     )
 
 

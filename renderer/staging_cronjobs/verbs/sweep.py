@@ -12,7 +12,7 @@ from ..external.git import Checkout
 from ..external.record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
-from ..model.staged_version import StagedVersion
+from ..model.staged_version import StagedVersion, numbers
 from . import Say, cleanup
 
 
@@ -135,7 +135,7 @@ def _of_main(release: Release, checkout: Checkout) -> list[Finding]:
         return []
     if main == version:
         return [Finding("on-main", release.name, f"main has version {version} too: two writers, clean this up")]
-    if _numbers(main) > _numbers(version):
+    if numbers(main) > numbers(version):
         return [Finding("overtaken", release.name, f"main is at {main}: a legacy version, kept until you clean it up")]
     return []
 
@@ -164,7 +164,3 @@ def _unproven_monitors(there: list[Monitor], recorded: set[str]) -> list[Finding
     return [
         Finding("unproven", m.slug, detail) for m in there if m.slug.startswith("staging-") and m.slug not in recorded
     ]
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -2,27 +2,23 @@
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from catalogues import record
+from hostile import Hostile
 from staging_cronjobs.errors import Refused
 from staging_cronjobs.model import values
 from staging_cronjobs.model.catalogue import Dataset
-from staging_cronjobs.model.values import Job, Record, Values, build, key_of
+from staging_cronjobs.model.values import Job, Values, build, key_of, parse
 
-RECORD = Record(
-    repository="dynamical-demo/weather",
-    dataset_id="ridge-snow",
-    version="0.2.0",
-    branch="stage/ridge-snow/v0.2.0",
-    commit="1234567e8",
-    image="example.registry/weather:1234567e8",
-    template_path="src/latest.zarr",
-    stores=["s3://weather-data/ridge-snow/v0.2.0.icechunk"],
-)
+RECORD = record()
 POD = "spec.jobTemplate.spec.template.spec"
 CHART = Path(__file__).parents[3] / "charts" / "staging-cronjobs"
 
@@ -162,7 +158,7 @@ def test_metadata_that_a_release_does_not_carry_is_refused() -> None:
 @pytest.mark.parametrize("value", [{"a": 1}, {"a": {"b": "c"}}, ["a"], "a"])
 def test_labels_and_annotations_must_be_strings(field: str, value: Any) -> None:
     message = refusal(cronjob(**{field: value}))
-    assert message.startswith(f"job 'ridge-snow-update': metadata.{field}")
+    assert message.startswith(f"job 'ridge-snow-update' of dataset ridge-snow: metadata.{field}")
 
 
 @pytest.mark.parametrize(
@@ -195,13 +191,13 @@ def test_labels_and_annotations_must_be_strings(field: str, value: Any) -> None:
     ],
 )
 def test_a_spec_without_its_parts_is_refused_by_the_missing_part(path: str, value: object, message: str) -> None:
-    assert refusal(at(cronjob(), path, value)).startswith(f"job 'ridge-snow-update': {message}")
+    assert refusal(at(cronjob(), path, value)).startswith(f"job 'ridge-snow-update' of dataset ridge-snow: {message}")
 
 
 def test_every_problem_of_a_job_is_told_at_once() -> None:
     resource = at(at(cronjob(labels={"a": 1}), "spec.schedule", 5), f"{POD}.containers", [])
     assert refusal(resource) == (
-        "job 'ridge-snow-update': metadata.labels.a is a number: it must be a string; quote it; "
+        "job 'ridge-snow-update' of dataset ridge-snow: metadata.labels.a is a number: it must be a string; quote it; "
         "spec.schedule is a number: it must be a string; quote it; "
         f"{POD}.containers is an empty list: it must have an item"
     )
@@ -211,9 +207,9 @@ def test_indexed_workers_shorten_the_name() -> None:
     resource = cronjob(f"{'a' * 63}-validate")
     indexed = at(resource, "spec.jobTemplate.spec.completionMode", "Indexed")
     many = at(indexed, "spec.jobTemplate.spec.completions", 1001)
-    record = RECORD.model_copy(update={"dataset_id": "a" * 63})
+    other = RECORD.model_copy(update={"dataset_id": "a" * 63})
     lengths = [
-        len(build(Dataset(dataset_id="a" * 63, cronjobs=[job]), record).jobs["validate"].name)
+        len(build(Dataset(dataset_id="a" * 63, cronjobs=[job]), other).jobs["validate"].name)
         for job in (resource, indexed, many, at(many, "spec.jobTemplate.spec.completionMode", "NonIndexed"))
     ]
     assert lengths == [50, 50, 49, 50]
@@ -240,7 +236,7 @@ ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
 @pytest.mark.parametrize(
     ("path", "value", "where"),
     [
-        (ARGS, ["ok", "a\x7fb"], "jobs.update.spec.jobTemplate.spec.template.spec.containers[0].args[1] holds the c"),
+        (ARGS, ["ok", "a\x7fb"], "Helm: spec.jobTemplate.spec.template.spec.containers[0].args[1] holds the c"),
         (ARGS, ["a\x85b"], "containers[0].args[0] holds the character U+0085, which YAML cannot carry"),
         (ARGS, ["\ufffe"], "containers[0].args[0] holds the character U+FFFE"),
         (ARGS, ["\ud83d"], "containers[0].args[0] holds the character U+D83D"),
@@ -249,8 +245,8 @@ ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
             {"labels": {"a\x80": "b"}},
             "metadata.labels has the key 'a\\x80', w",
         ),
-        ("metadata.labels", {"team": "\x7f"}, "jobs.update.labels.team holds the character U+007F"),
-        ("metadata.annotations", {"why": "\x9f"}, "jobs.update.annotations.why holds the character U+009F"),
+        ("metadata.labels", {"team": "\x7f"}, "metadata.labels.team holds the character U+007F"),
+        ("metadata.annotations", {"why": "\x9f"}, "metadata.annotations.why holds the character U+009F"),
         (
             "spec.jobTemplate.spec.template.metadata",
             {"labels": {"<<": "b"}},
@@ -265,7 +261,7 @@ ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
 )
 def test_what_helm_cannot_carry_is_refused_with_its_path(path: str, value: object, where: str) -> None:
     message = refusal(at(cronjob(), path, value))
-    assert message.startswith("the values of stage/ridge-snow/v0.2.0 cannot be passed to Helm: ")
+    assert message.startswith("job 'ridge-snow-update' of dataset ridge-snow cannot be passed to Helm: ")
     assert where in message
 
 
@@ -291,10 +287,116 @@ def test_what_helm_can_carry_is_kept() -> None:
 
 
 def test_an_unwritable_record_is_refused_as_well() -> None:
-    record = RECORD.model_copy(update={"stores": ["s3://a", "s3://\x7f"]})
-    both = r"record\.stores\[1\] holds the character U\+007F, .*; jobs\.update\..*args\[0\] holds the character U\+0085"
-    with pytest.raises(Refused, match=both):
-        build(Dataset(dataset_id="ridge-snow", cronjobs=[at(cronjob(), ARGS, ["\x85"])]), record)
+    other = RECORD.model_copy(update={"stores": ["s3://a", "s3://\x7f"]})
+    with pytest.raises(Refused, match=r"record\.stores\[1\] holds the character U\+007F"):
+        build(Dataset(dataset_id="ridge-snow", cronjobs=[cronjob()]), other)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "\x1b[2J", "\u202eb", "\u2066", "a\u200bb", "\x9b2J"])
+@pytest.mark.parametrize("field", ["repository", "commit", "image", "template_path"])
+def test_what_would_act_on_a_terminal_is_refused_in_a_record(field: str, text: str, hostile: Hostile) -> None:
+    other = RECORD.model_copy(update={field: text})
+    with pytest.raises(Refused, match=rf"record\.{field} holds the character U\+") as caught:
+        build(Dataset(dataset_id="ridge-snow", cronjobs=[cronjob()]), other)
+    hostile.tried("dataset objects", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (ARGS, ["a", None], "containers[0].args[1] is null: give it a value, or leave it out"),
+        ("spec.jobTemplate.spec.template.spec.containers.0.command", [None], "containers[0].command[0] is null"),
+        (
+            "spec.jobTemplate.spec.template.spec.containers.0.env",
+            [None],
+            "containers[0].env[0] is missing: it must be an object",
+        ),
+        (
+            "spec.jobTemplate.spec.template.spec.containers",
+            [None],
+            "spec.containers[0] is missing: it must be an object",
+        ),
+        ("spec.jobTemplate.spec.template.spec.volumes", [None], "spec.volumes[0] is null"),
+        (ARGS, [10**5000], "args[0] is too large: Helm keeps integers exact only up to"),
+        (
+            "metadata.annotations",
+            {"helm.sh/hook": "pre-install"},
+            "metadata.annotations.helm.sh/hook is a mark",
+        ),
+        (
+            "metadata.annotations",
+            {"helm.sh/resource-policy": "keep"},
+            "helm.sh/resource-policy is a mark",
+        ),
+        (
+            "metadata.annotations",
+            {"meta.helm.sh/release-name": "x"},
+            "meta.helm.sh/release-name is a mark",
+        ),
+        ("metadata.labels", {"helm.sh/chart": "x"}, "metadata.labels.helm.sh/chart is a mark that only Helm sets"),
+    ],
+)
+def test_nulls_in_lists_and_helms_own_marks_are_refused_by_dataset_and_place(
+    path: str, value: object, where: str, hostile: Hostile
+) -> None:
+    message = refusal(at(cronjob(), path, value))
+    hostile.tried("dataset objects", message)
+    assert message.startswith("job 'ridge-snow-update' of dataset ridge-snow")
+    assert where in message
+
+
+def test_a_value_that_is_nested_without_end_is_refused(hostile: Hostile) -> None:
+    deep: list[object] = []
+    for _ in range(500):
+        deep = [deep]
+    message = refusal(at(cronjob(), ARGS, deep))
+    hostile.tried("dataset objects", message)
+    assert "is nested more than 60 levels: make it flatter" in message
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda v: v["record"].update(branch="precious"),
+        lambda v: v["record"].update(version="9.x"),
+        lambda v: v["record"].update(version="9" * 5000),
+        lambda v: v["record"].update(dataset_id="--server=x"),
+        lambda v: v["record"].update(template_path="../../etc"),
+        lambda v: v["record"].update(template_path="a/../../etc"),
+        lambda v: v["record"].update(template_path="/etc"),
+        lambda v: v["record"].update(template_path=":(glob)**"),
+        lambda v: v["record"].update(image="i\x1b[2J"),
+        lambda v: v["record"].update(stores=["s3://\u202e"]),
+        lambda v: v["jobs"]["update"].update(name="--server=https://example.com"),
+        lambda v: v["jobs"]["update"].update(name="ridge-snow-update"),
+        lambda v: v["jobs"]["update"].update(name="staging-ridge-snow-v0-2-0-validate"),
+        lambda v: v["jobs"].update({"--all": v["jobs"]["update"]}),
+        lambda v: v["jobs"]["update"]["spec"].pop("jobTemplate"),
+        lambda v: v.update(jobs={}),
+        lambda v: v.update(jobs=[]),
+        lambda v: v.update(suspend="yes"),
+    ],
+)
+def test_a_record_that_does_not_follow_from_its_identity_is_refused(
+    edit: Callable[[dict[str, Any]], object], hostile: Hostile
+) -> None:
+    value = built(cronjob()).model_dump()
+    assert parse("r", value)
+    edit(value)
+    with pytest.raises(Refused, match="r has ") as caught:
+        parse("r", value)
+    hostile.tried("release records", str(caught.value))
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_no_record_is_a_traceback(value: Any) -> None:
+    with pytest.raises(Refused):
+        parse("r", {"record": value, "jobs": value, "suspend": value})
+    with pytest.raises(Refused):
+        parse("r", value)
 
 
 def test_a_key_to_skip_that_no_job_has_is_refused() -> None:

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from catalogues import record
 from staging_cronjobs.errors import Outside, Refused, Superseded
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.diff import Changes
-from staging_cronjobs.model.values import Job, Record, Values
+from staging_cronjobs.model.values import Job, Values
 from staging_cronjobs.output import markdown, printing
 from staging_cronjobs.verbs.deploy import Outcome
 
@@ -34,14 +35,9 @@ OUTCOME = Outcome(
     "staging-ridge-snow-v0-2-0",
     installed=False,
     values=Values(
-        record=Record(
-            repository="dynamical-demo/weather",
-            dataset_id="ridge-snow",
-            version="0.2.0",
-            branch="stage/ridge-snow/v0.2.0",
+        record=record(
             commit="e635c485c57c5dc737e858961893045f951e28df",
             image="example.registry/weather:e635c485c57c",
-            template_path="src/latest.zarr",
             stores=["s3://weather-data/ridge-snow/v0.2.0.icechunk", HOSTILE],
         ),
         jobs={

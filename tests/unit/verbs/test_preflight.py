@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from catalogues import record
 from staging_cronjobs.external.cluster import Cluster
-from staging_cronjobs.model.values import Job, Record, Values
+from staging_cronjobs.model.values import Job, Values
 from staging_cronjobs.verbs import preflight
 
 PRODUCTION = {"update": "ridge-snow-update"}
@@ -13,19 +14,9 @@ NAMED = "update has ridge-snow-update, the name of production's job, in"
 
 
 def values(**pod: Any) -> Values:
-    record = Record(
-        repository="a/b",
-        dataset_id="ridge-snow",
-        version="0.2.0",
-        branch="stage/ridge-snow/v0.2.0",
-        commit="c",
-        image="i",
-        template_path="t",
-        stores=[],
-    )
     spec = {"containers": [{"name": "worker", "image": "i"}], **pod}
     job = Job(name="staging", spec={"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": spec}}}})
-    return Values(record=record, jobs={"update": job})
+    return Values(record=record(), jobs={"update": job})
 
 
 @pytest.mark.parametrize(
@@ -100,3 +91,13 @@ def test_what_only_looks_like_production_is_not_shared() -> None:
     pod = {"containers": [{"name": "w", "args": args, "env": env, "ports": [{"containerPort": 1}]}]}
     assert preflight.shared(values(**pod), PRODUCTION) == []
     assert preflight.shared(values(containers=[{"name": "w", "args": ["ridge-snow-update"]}]), {}) == []
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+@pytest.mark.parametrize("mark", ["argocd.argoproj.io/tracking-id", "kustomize.toolkit.fluxcd.io/name"])
+def test_a_mark_of_another_manager_is_told(field: str, mark: str) -> None:
+    new = values()
+    job = new.jobs["update"].model_copy(update={field: {mark: "x", "team": "snow"}})
+    (line,) = preflight.tracked(new.model_copy(update={"jobs": {"update": job}}))
+    assert line.startswith(f"update carries {mark}: ")
+    assert preflight.tracked(new) == []

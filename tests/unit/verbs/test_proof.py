@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from catalogues import record
 from hostile import Hostile
 from repositories import make_repository
 from staging_cronjobs.errors import Refused, Usage
@@ -32,20 +33,6 @@ def cronjob(name: str, **job: Any) -> dict[str, Any]:
 def dataset(dataset_id: str, *keys: str, version: str | None = "0.1.0", start: str = "", **more: Any) -> Dataset:
     jobs = [cronjob(f"{start or dataset_id}-{key}") for key in keys]
     return Dataset(dataset_id=dataset_id, version=version, cronjobs=jobs, **more)
-
-
-def record(**changes: str) -> Record:
-    known: dict[str, Any] = {
-        "repository": "dynamical-demo/weather",
-        "dataset_id": "ridge-snow",
-        "version": "0.2.0",
-        "branch": STAGED.branch,
-        "commit": "c0ffee",
-        "image": "i:1",
-        "template_path": "t",
-        "stores": [],
-    }
-    return Record.model_validate(known | changes)
 
 
 def release(of: Record, status: str = "deployed") -> Release:
