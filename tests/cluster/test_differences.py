@@ -180,6 +180,8 @@ def test_in_a_workflow_problems_are_annotations_and_every_command_has_a_summary(
     file = tmp_path / "step.md"
     step = Staging({**project.staging.environment, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(file)})
     repository.write("evil.py", "raise RuntimeError('x\\n::add-mask::staging')\n")
+    repository.commit("Raise an error")
+    repository.push(STAGED[1])
     deploy = ("deploy", *STAGED, "--docker-image", IMAGE, "--datasets")
     done = step(project.folder, *deploy, "evil:DATASETS")
     commands = [line for line in done.stderr.splitlines() if line.lstrip().startswith("::")]

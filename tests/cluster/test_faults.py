@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
-from catalogues import FILE, cron_job, dataset, make_catalogue_repository
+from catalogues import FILE, cron_job, dataset, make_catalogue_repository, write_catalogue
 from controlplane.cluster import Cluster
 from controlplane.fixtures import fresh_namespace
 from faults import (
@@ -231,7 +231,7 @@ def a_world(staging: Staging, live: Namespace, folder: Path) -> Generator[World]
     repository = make_catalogue_repository(folder / "repository", [entry(i, "0.2.0", KEYS) for i in POOL], PYPROJECT)
     let_pushes_be_killed(repository.remote)
     repository.git("checkout", "--quiet", "-b", "staged")
-    repository.write(FILE, json.dumps([entry(i, VERSION, KEYS) for i in POOL]))
+    write_catalogue(repository, [entry(i, VERSION, KEYS) for i in POOL])
     repository.commit("Stage everything")
     newer = Repository(folder / "newer", repository.remote)
     repository.git("clone", "--quiet", str(repository.path), str(newer.path))

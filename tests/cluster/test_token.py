@@ -178,6 +178,8 @@ def test_the_token_is_nowhere_but_where_sentry_is_asked(
     dump = repository.path / "environment-of-user-code"
     code = repository.path / "src/weather/datasets.py"
     code.write_text(f"{code.read_text()}\nimport os\nopen({str(dump)!r}, 'w').write(repr(os.environ))\n")
+    repository.commit("Write the environment down")
+    repository.push(RIDGE.branch)
 
     def staging(*args: str, code: int = 0, token: str = sentry.token, **more: str) -> Done:
         done = spy(PROGRAM, *args, code=code, watch=token, **{**environment, **more})

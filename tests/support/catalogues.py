@@ -75,7 +75,7 @@ def make_catalogue_repository(
     repository.git("config", "user.email", "datasets@example.org")
     repository.git("remote", "add", "origin", str(repository.remote))
     repository.write("pyproject.toml", pyproject)
-    _write(repository, [*catalogue])
+    write_catalogue(repository, catalogue)
     repository.commit("Add datasets")
     repository.push("main")
     return repository
@@ -87,7 +87,7 @@ def stage(repository: Repository, entry: Mapping[str, Any], folder: Path) -> Pat
     repository.git("checkout", "--quiet", "-B", branch, "main")
     catalogue = json.loads((repository.path / FILE).read_text())
     others = [other for other in catalogue if other["dataset_id"] != entry["dataset_id"]]
-    _write(repository, [*others, entry])
+    write_catalogue(repository, [*others, entry])
     repository.commit(f"Stage {branch}")
     repository.push(branch)
     clone = folder / branch.replace("/", "-")
@@ -141,7 +141,9 @@ def _comparable(cron_job: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _write(repository: Repository, catalogue: list[Mapping[str, Any]]) -> None:
+def write_catalogue(repository: Repository, catalogue: Iterable[Mapping[str, Any]]) -> None:
+    """Write the catalogue file and the templates of its datasets."""
+    catalogue = [*catalogue]
     repository.write(FILE, json.dumps(catalogue, indent=1) + "\n")
     for entry in catalogue:
         if entry.get("version"):

@@ -16,7 +16,10 @@ NAMED = re.compile(r"uses: \S+@[0-9a-f]{40} # v\d")
 QUALITY = ("ruff check", "ruff format --check", "ty check", "pytest")
 OWN = "vars.STAGING_ENVIRONMENT || 'staging'"  # `staging init --environment` puts another name there
 BRANCH = "staging-${{ %s }}"
-GITS = ("deploy", "cleanup", "sweep")
+GITS = (  # the steps that ask the remote
+    *(("deploy", "Deploy"), ("cleanup", "Clean up"), ("sweep", "Sweep")),
+    *(("operate", "Pause or resume"), ("operate", "Run a job")),
+)
 
 
 def jobs(name: str) -> dict[str, Any]:
@@ -79,9 +82,8 @@ def test_checkouts_keep_no_credentials(name: str) -> None:
     assert {tuple(options.items()) for options in found} == {(("persist-credentials", False),)}
 
 
-@pytest.mark.parametrize("job", GITS)
-def test_git_asks_with_the_token_of_the_step(job: str) -> None:
-    verb = {"deploy": "Deploy", "cleanup": "Clean up", "sweep": "Sweep"}[job]
+@pytest.mark.parametrize(("job", "verb"), GITS)
+def test_git_asks_with_the_token_of_the_step(job: str, verb: str) -> None:
     given = step(job, verb)["env"]
     assert given["GIT_TOKEN"] == "${{ github.token }}"
     config = {name: str(value) for name, value in given.items() if name.startswith("GIT_CONFIG")}
