@@ -125,3 +125,50 @@ def test_the_mounted_commands_are_documented() -> None:
     shown = "".join(file.read_text() for file in docs.FILES)
     assert all(f"<!-- output: weather {name} --help -->" in shown for name in mounted)
     assert cli.mount.__doc__
+
+
+def test_troubleshooting_quotes_what_the_program_says() -> None:
+    page = (docs.ROOT / "docs" / "troubleshooting.md").read_text()
+    quoted = re.findall(r"^- `([^`]+)`\\$", page, re.MULTILINE) + re.findall(r"The deploy warned[^`]*`([^`]+)`", page)
+    assert len(quoted) > 20
+    sources = [*docs.PACKAGE.rglob("*.py"), *docs.CHART.glob("templates/*")]
+    said = joined("".join(file.read_text() for file in sources))
+    assert [words for words in quoted if words not in said] == [], "no sentence of the program has these words any more"
+
+
+def joined(source: str) -> str:
+    """Code with strings that go on in the next line made one."""
+    return re.sub(r'"\n\s*f?"', "", source)
+
+
+def test_tests_that_security_names_exist() -> None:
+    table = (docs.ROOT / "docs" / "security.md").read_text().partition("## Attackers")[2].partition("\n## ")[0]
+    rows = [docs._cells(row) for row in table.splitlines() if row.startswith("| ")][2:]
+    assert rows
+    assert [row for row in rows if len(row) != 4 or not all(row)] == []
+    code = "".join(file.read_text() for file in (docs.ROOT / "tests").rglob("test_*.py"))
+    assert [n for row in rows for n in re.findall(r"`(test_\w+)`", row[3]) if f"def {n}(" not in code] == []
+    untested = [row for row in rows if "`test_" not in row[3]]
+    assert all("your settings alone" in row[2] for row in untested), "only what users set themselves has no test"
+
+
+def test_the_readme_has_what_a_newcomer_asks_for() -> None:
+    readme = (docs.ROOT / "README.md").read_text()
+    headings = re.findall(r"^## (.+)$", re.sub(BLOCK, "", readme), re.MULTILINE)
+    assert headings[:3] == ["Does it fit?", "See it work", "Quick start"]
+    assert "<!-- session: list -->" in readme
+    missing = [page.name for page in docs.ROOT.glob("docs/*.md") if f"](docs/{page.name})" not in readme]
+    assert missing == [], "the README leads to no such page"
+
+
+def test_exit_codes_stand_in_one_place() -> None:
+    marker = "<!-- table: exit codes -->"
+    assert [file.name for file in docs.FILES if f"\n{marker}\n" in file.read_text()] == ["commands.md"]
+
+
+def test_files_that_contributors_are_sent_to_exist() -> None:
+    page = (docs.ROOT / "CONTRIBUTING.md").read_text().partition("## Where a change goes")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w./-]+/[\w.-]*|[\w-]+\.\w+)`", page)
+    assert len(named) > 15
+    places = (docs.ROOT, docs.PACKAGE, docs.CHART)
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
