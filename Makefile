@@ -10,6 +10,8 @@ UV := $(or $(shell command -v uv),$(OWN_UV))
 UV_RUN := "$(UV)" run --locked
 CONTROLPLANE := PYTHONPATH="$(CURDIR)/tests/support" $(PYTHON) -m controlplane
 
+TOOL := PYTHONPATH="$(CURDIR)/tests/support" $(UV_RUN) python
+
 export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
 unexport VIRTUAL_ENV
@@ -66,10 +68,10 @@ cluster-down: ## stop it
 	@$(CONTROLPLANE) down
 
 bench: $(UV) ## measure
-	$(UV_RUN) python tests/tools/bench.py
+	$(TOOL) tests/tools/bench.py
 
 docs: $(UV) ## write the generated parts of the documentation
-	$(UV_RUN) python tests/tools/docs.py --write
+	$(TOOL) tests/tools/docs.py --write
 
 clean: cluster-down ## remove all that was made in this clone (the cache stays)
 	rm -rf .venv .venv-lowest dist .pytest_cache .ruff_cache .hypothesis
