@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import tomllib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ PYPROJECT = "pyproject.toml"
 OWN = "staging"  # the environment of the workflows as they are shipped
 ENVIRONMENT = re.compile(r"(?<=vars\.STAGING_ENVIRONMENT \|\| ')[^']*")
 OUTCOMES = {None: "is so already", True: "written", False: "left as it is"}
+SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
 SETTINGS = Template(f"""
 {TABLE}
@@ -77,6 +79,9 @@ def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
     old = {name: _text(checkout.folder, name) for name in (*WORKFLOWS, PYPROJECT)}
     kept = ENVIRONMENT.search(old[WORKFLOWS[0]] or "")
     named = environment or (kept[0] if kept else OWN)
+    facts = {"main": checkout.main, "repository": checkout.repository, "environment": named}
+    if odd := [f"{name} {value!r}" for name, value in facts.items() if not value.isprintable()]:
+        raise Usage(f"{odd[0]} is not usable: it must be one line of plain characters")
     shipped_now = {name: ENVIRONMENT.sub(lambda _: named, _shipped(name)) for name in WORKFLOWS}
     files = [File(name, old[name], _with_ends(old[name], text)) for name, text in shipped_now.items()]
     files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
@@ -121,7 +126,9 @@ def to_set(project: Project) -> str:
     parts = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
     chosen = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in ("all", kind)]
     facts = {"repository": project.checkout.repository, "environment": project.environment}
-    return Template("".join(chosen)).substitute(facts, main=project.checkout.main).rstrip()
+    facts |= {"main": project.checkout.main, "subject": SUBJECT % project.environment}
+    quoted = {name: shlex.quote(value) for name, value in facts.items()}
+    return Template("".join(chosen)).substitute(quoted).rstrip()
 
 
 def _unlisted(project: Project) -> list[str]:
