@@ -209,7 +209,7 @@ UNWELL = {
     "401": "does not know the token (401)",
     "403": "lacks the scope alerts:read",
     "read only": "lacks the scope alerts:write",
-    "500": "HTTP 500, 5 times",
+    "500": "HTTP 500. Tried 5 times",
     "empty list": "shows this token no monitor at all",
 }
 

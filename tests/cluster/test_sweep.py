@@ -327,7 +327,7 @@ FAILURES = {
     "branches not listed": "cannot list the branches of origin",
     "branches without main": "the list of branches of origin lacks main, so it is not complete",
     "no branches at all": "the list of branches of origin lacks main, so it is not complete",
-    "Sentry 500": "HTTP 500, 5 times",
+    "Sentry 500": "HTTP 500. Tried 5 times",
     "Sentry 401": "does not know the token (401)",
     "Sentry empty": "shows this token no monitor at all",
     "Sentry in part": "lacks the scope alerts:read",

@@ -46,10 +46,10 @@ logging.basicConfig(level=logging.DEBUG)
 # A bug at the place that holds the token.
 BUGGY = """
 import requests
-def request(method, url, **options):
+def request(self, method, url, **options):
     options["auth"](requests.Request(method, url).prepare())
     raise RuntimeError("a bug")
-requests.request = request
+requests.Session.request = request
 """
 
 # A user's own program, which shows the variables of every frame when it fails.

@@ -19,7 +19,7 @@ import threading
 import time
 import unicodedata
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,6 +115,8 @@ class Fault:
     delay: float = 0.0  # seconds before anything else
     cut: str = ""  # where the connection ends: see `cut`
     before: Callable[[], None] | None = None  # called first: what others do meanwhile
+    stream: Callable[[], Iterator[bytes]] | None = None  # the answer from its status line on, piece by piece
+    pause: float = 0.0  # seconds after each piece
 
 
 def answered(status: int, content: object = None, headers: Mapping[str, str] | None = None) -> Fault:
@@ -138,6 +140,22 @@ def redirect(location: str, status: int = 302) -> Fault:
 
 def slow(seconds: float) -> Fault:
     return Fault(delay=seconds)
+
+
+def endless(where: str = "body", *, pause: float = 0.0, length: int | None = None) -> Fault:
+    """An answer whose "headers" or "body" never end; with a `pause` they drip. `length`: what it says of itself."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    if length is not None:
+        head += b"Content-Length: %d\r\n" % length
+    piece = b" " if pause else b" " * 65_536
+    begin, more = (head, b"X" if pause else piece) if where == "headers" else (head + b"\r\n[", piece)
+
+    def stream() -> Iterator[bytes]:
+        yield begin
+        while True:
+            yield more
+
+    return Fault(stream=stream, pause=pause)
 
 
 def cut(where: str) -> Fault:
@@ -276,8 +294,9 @@ class SentryServer(LocalServer):
                     return planned.fault
         return Fault()
 
-    def wait(self, seconds: float) -> None:
-        self._closing.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Whether the server closes meanwhile."""
+        return self._closing.wait(seconds)
 
     def authorization(self, header: str | None) -> str:
         if not header:
@@ -527,6 +546,10 @@ class _Handler(Handler):
             sentry.wait(fault.delay)
         if fault.cut == "before":
             return self.end()
+        for piece in fault.stream() if fault.stream else ():
+            self.wfile.write(piece)
+            if sentry.wait(fault.pause):
+                return self.end()
         answer = fault.answer or sentry.carry_out(self.command, self.path, header, body)
         if fault.cut == "after":
             return self.end()

@@ -1,10 +1,19 @@
-"""Sentry's cron monitors: find by exact slug, delete by id. Another service would replace this module."""
+"""Sentry's cron monitors: find by exact slug, delete by id. Another service would replace this module.
 
+What answers may be broken or hostile: pages, bytes and time are limited, and ids and slugs are checked as they enter.
+"""
+
+import ipaddress
+import json
 import re
+import threading
 import time
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
@@ -13,7 +22,17 @@ from ..model.settings import Settings
 if TYPE_CHECKING:
     import requests
 
+T = TypeVar("T")
+
 TIMEOUT = (5, 20)  # seconds to connect, and between bytes
+ANSWER = 60  # seconds that one answer may take in all, however it drips
+TOTAL = 600  # seconds that a deletion, or all pages of a listing, may take in all
+PAGES = 500  # of 100 monitors each
+LARGEST = 8_000_000  # bytes of one answer, unpacked; a page of 100 monitors has some 100 kB
+ADDRESS = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?")
+NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")  # of an organization or a project; it becomes part of a path
+ID = re.compile("[A-Za-z0-9-]{1,64}")  # of a monitor: part of the path of a DELETE
+SLUG = re.compile("[A-Za-z0-9._-]{1,200}")
 ATTEMPTS = 5
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time
 PATIENCE = 60  # seconds that one rate limit may make us wait
@@ -52,14 +71,32 @@ def connect(settings: Settings, token: str) -> Project | None:
     missing = {"sentry-org": settings.sentry_org, "sentry-project": settings.sentry_project, "SENTRY_AUTH_TOKEN": token}
     if absent := [name for name, value in missing.items() if not value]:
         raise Usage(
-            f"Sentry settings are incomplete: missing {' and '.join(absent)}. Add what is missing, or pass "
-            "--keep-monitors to leave the monitors there"
+            f"Sentry settings are incomplete: missing {' and '.join(absent)}. Set what is missing, or pass "
+            "--keep-monitors to keep the monitors"
         )
+    for name in ("sentry-org", "sentry-project"):
+        if not NAME.fullmatch(missing[name]):
+            raise Usage(
+                f"{name} is {missing[name]!a}, which no Sentry slug can be. Copy the slug from Sentry's address bar"
+            )
     if not re.fullmatch("[!-~]+", token):
-        raise Usage("the Sentry token holds blanks or other characters that no token has: copy it again")
-    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", settings.sentry_url):
-        raise Usage(f"sentry-url is {settings.sentry_url!r}: it must be such as https://sentry.io")
-    return Project(settings.sentry_url.rstrip("/"), settings.sentry_org, settings.sentry_project, token)
+        raise Usage("the Sentry token has blanks or other characters that no token has. Copy it again")
+    return Project(_address(settings.sentry_url), settings.sentry_org, settings.sentry_project, token)
+
+
+def _address(url: str) -> str:
+    if not (match := ADDRESS.fullmatch(url)):
+        raise Usage(f"sentry-url is {url!a}. It must be an address such as https://sentry.io")
+    if match[1] == "http" and not _is_loopback(match[2].strip("[]")):
+        raise Usage(f"sentry-url is {url!a}, which would send the token unencrypted. Use https://")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def listed(project: Project, *, seen: bool = False) -> list[Monitor]:
@@ -84,19 +121,18 @@ def delete(project: Project, monitor: Monitor) -> None:
     """Delete one monitor. Already gone is done. Raises `Outside` when Sentry does not do it."""
     # Never with `environment`: when the named ones do not exist, Sentry deletes the whole monitor.
     path = f"/projects/{project.organization}/{project.project}/monitors/{monitor.id}/"
-    response = _ask(project, "DELETE", f"{project.url}/api/0{path}")
-    if response.status_code not in (202, 204, 404):
-        raise _refusal(project, "DELETE", response)
+    answer = _ask(project, "DELETE", f"{project.url}/api/0{path}", time.monotonic() + TOTAL)
+    if answer.code not in (202, 204, 404):
+        raise _refusal(project, "DELETE", answer)
 
 
 def _check_visible(project: Project) -> None:
     path = f"/projects/{project.organization}/{project.project}/"
-    response = _ask(project, "GET", f"{project.url}/api/0{path}")
-    if response.status_code != 200:
+    if _ask(project, "GET", f"{project.url}/api/0{path}", time.monotonic() + TOTAL).code != 200:
         raise Outside(
-            f"{project} shows this token no monitor at all, so it is unknown whether there are any: check that the "
-            "token's owner may see the project and the project's slug is right; with the scope project:read an empty "
-            "project is told apart"
+            f"{project} shows this token no monitor at all, so it is unknown whether there are any. Check that "
+            "sentry-project is right and that the token's owner may see it. A token with the scope project:read can "
+            "tell that a project is empty"
         )
 
 
@@ -107,85 +143,152 @@ def _pages(project: Project) -> Iterator[tuple[Monitor, tuple[str, str]]]:
     order changes with every check-in, and what moves to a page already read would be missed.
     """
     first = f"{project.url}/api/0/organizations/{project.organization}/monitors/?per_page=100&project=-1&sort=name"
-    cursor, more = "", True
-    while more:
+    cursor, until = "", time.monotonic() + TOTAL
+    for _ in range(PAGES):
         # Not the link's own URL: it names the address that Sentry believes to be its own, and the token stays here.
-        response = _ask(project, "GET", first + (f"&cursor={quote(cursor)}" if cursor else ""))
-        if response.status_code != 200:
-            raise _refusal(project, "GET", response)
-        following = response.links.get("next", {})
+        answer = _ask(project, "GET", first + (f"&cursor={quote(cursor)}" if cursor else ""), until)
+        if answer.code != 200:
+            raise _refusal(project, "GET", answer)
+        following = answer.links.get("next", {})
         more = following.get("results") == "true"
         try:
-            yield from _read(response)
+            yield from _read(answer)
             if more and following["cursor"] in ("", cursor):
                 raise ValueError("the pages do not go on")
-        except (ValueError, TypeError, KeyError):
-            raise Outside(f"{project.url} does not answer as Sentry's API does: is sentry-url right?") from None
-        cursor = following.get("cursor", "")
+        except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
+            raise Outside(f"{project.url} does not answer as Sentry's API does. Check sentry-url") from None
+        if not more:
+            return
+        cursor = following["cursor"]
+    raise Outside(f"{project.url} has more than {PAGES} pages of monitors, or repeats them. Check sentry-url")
 
 
-def _read(response: "requests.Response") -> list[tuple[Monitor, tuple[str, str]]]:
-    content = response.json()
+def _read(answer: "_Answer") -> Iterator[tuple[Monitor, tuple[str, str]]]:
+    content = json.loads(_unpacked(answer))
     if not isinstance(content, list):
         raise TypeError("not a list")
-    owners = [(str(m["project"]["slug"]), str(m["project"]["id"])) for m in content]
-    return [(Monitor(str(m["slug"]), str(m["id"])), owner) for m, owner in zip(content, owners, strict=True)]
+    for entry in content:
+        monitor, owner = Monitor(str(entry["slug"]), str(entry["id"])), entry["project"]
+        if not SLUG.fullmatch(monitor.slug) or not ID.fullmatch(monitor.id):
+            raise ValueError("no slug or id of Sentry's")
+        yield monitor, (str(owner["slug"]), str(owner["id"]))
 
 
-def _ask(project: Project, method: str, url: str) -> "requests.Response":
-    """One request, repeated while Sentry is busy or broken, within limits."""
+def _unpacked(answer: "_Answer") -> bytes:
+    """The body, of which a few bytes cannot become more than `LARGEST`."""
+    if answer.headers.get("Content-Encoding", "identity") == "identity":
+        return answer.body
+    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    body = gzip.decompress(answer.body, LARGEST)
+    if not gzip.eof:
+        raise ValueError("cut, or too large")
+    return body
+
+
+@dataclass(frozen=True)
+class _Answer:
+    code: int
+    headers: Mapping[str, str]
+    links: Mapping[str, dict[str, str]]
+    body: bytes
+
+
+def _ask(project: Project, method: str, url: str, until: float) -> _Answer:
+    """One request, repeated while Sentry is busy or broken, within limits and not beyond a moment."""
+    import requests
+
+    problem, attempt = "", 0
+    for attempt in range(1, ATTEMPTS + 1):
+        pause = BACKOFF * 2 ** (attempt - 1)
+        try:
+            seconds = max(0.0, min(ANSWER, until - time.monotonic()))
+            answer = _within(seconds, partial(_asked_once, project, method, url))
+        # ValueError: a host name that cannot be one; BaseHTTPError: what breaks while the body is read.
+        except (requests.RequestException, requests.exceptions.BaseHTTPError, ValueError, TimeoutError) as error:
+            problem = _reason(error)
+        else:
+            if answer.code not in RETRIED | {429}:
+                return answer
+            problem = f"HTTP {answer.code}"
+            pause = _rate_limit(answer) or pause
+        if attempt == ATTEMPTS or time.monotonic() + pause > until:
+            break
+        time.sleep(pause)
+    raise Outside(f"{project} at {project.url} does not answer: {problem}. Tried {attempt} times")
+
+
+def _asked_once(project: Project, method: str, url: str) -> _Answer:
     import requests
 
     def authorize(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
         request.headers["Authorization"] = f"Bearer {project.token}"  # as auth, so that no ~/.netrc replaces it
         return request
 
-    problem = ""
-    for attempt in range(ATTEMPTS):
+    asked: dict[str, Any] = {
+        "auth": authorize,
+        "headers": {"Accept-Encoding": "gzip"},
+        "timeout": TIMEOUT,
+        "stream": True,
+    }
+    session = requests.Session()
+    # Redirects are not even looked at: requests would read their whole body, however large.
+    session.get_redirect_target = lambda resp: None  # noqa: ARG005 - the name that requests gives it
+    with session, session.request(method, url, **asked) as response:
+        body = response.raw.read(LARGEST + 1, decode_content=False)
+        if len(body) > LARGEST:
+            raise Outside(f"{project.url} answers with more than {LARGEST:,} bytes. Check sentry-url")
+        if len(body) < int(response.headers.get("Content-Length", 0)):
+            raise requests.ConnectionError("cut in the middle")
+        return _Answer(response.status_code, response.headers, response.links, body)
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What `call` gives; raises `TimeoutError` when that takes longer.
+
+    In a thread of its own, because looking up a name, and headers that drip, know no time limit. It ends with us.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
         try:
-            response = requests.request(method, url, auth=authorize, timeout=TIMEOUT, allow_redirects=False)
-            if response.raw.tell() < int(response.headers.get("Content-Length", 0)):
-                raise requests.ConnectionError("cut in the middle")  # urllib3 before 2 does not notice
-        except (requests.RequestException, ValueError) as error:  # ValueError: a host name that cannot be one
-            problem = _reason(error)
-            pause = BACKOFF * 2**attempt
-        else:
-            if response.status_code not in RETRIED | {429}:
-                return response
-            problem = f"HTTP {response.status_code}"
-            pause = _rate_limit(response) or BACKOFF * 2**attempt
-        if attempt < ATTEMPTS - 1:
-            time.sleep(pause)
-    raise Outside(f"{project} at {project.url} does not answer: {problem}, {ATTEMPTS} times")
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future.result(seconds)
 
 
-def _rate_limit(response: "requests.Response") -> float:
+def _rate_limit(answer: _Answer) -> float:
     """Seconds to wait as a 429 says, bounded; 0 when it does not say."""
-    reset = response.headers.get("X-Sentry-Rate-Limit-Reset", "")
-    if response.status_code != 429 or not reset.replace(".", "", 1).isdecimal():
+    reset = answer.headers.get("X-Sentry-Rate-Limit-Reset", "")
+    if answer.code != 429 or not reset.replace(".", "", 1).isdecimal():
         return 0
     return min(max(float(reset) - time.time(), BACKOFF), PATIENCE)
 
 
 def _reason(error: Exception) -> str:
+    late = dict.fromkeys(("ReadTimeout", "ReadTimeoutError", "TimeoutError"), "no answer in time")
     name = type(error).__name__
-    return {"ConnectTimeout": "no connection in time", "ReadTimeout": "no answer in time"}.get(
-        name, f"no connection ({name})"
-    )
+    return {"ConnectTimeout": "no connection in time", **late}.get(name, f"no connection ({name})")
 
 
-def _refusal(project: Project, method: str, response: "requests.Response") -> Outside:
+def _refusal(project: Project, method: str, answer: _Answer) -> Outside:
     """Why Sentry said no, and what to do."""
-    code = response.status_code
+    code = answer.code
     if code == 401:
-        return Outside(f"{project} does not know the token (401): it is wrong, expired or of another server")
+        return Outside(f"{project} does not know the token (401). It is wrong, expired, or from another server")
     if code == 403:
         return Outside(
-            f"{project} does not allow this (403): the token lacks the scope {SCOPES[method]} (an organization token "
-            "has none: use one of an internal integration or a person)"
+            f"{project} does not allow this (403): the token lacks the scope {SCOPES[method]}. An organization token "
+            "cannot have it. Use a token of an internal integration or a personal one"
         )
     if code == 404:
-        return Outside(f"{project} is not there (404), or hidden from this token: check sentry-org and sentry-project")
+        return Outside(
+            f"{project} does not exist (404), or the token cannot see it. Check sentry-org and sentry-project"
+        )
     if 300 <= code < 400:
-        return Outside(f"{project.url} redirects to {response.headers.get('Location', '?')}: set sentry-url to that")
+        location = answer.headers.get("Location", "")
+        shown = location if re.fullmatch("[!-~]{1,200}", location) else "another address"
+        return Outside(f"{project.url} redirects to {shown}. If you trust that address, set sentry-url to it")
     return Outside(f"{project} answers HTTP {code}")

@@ -1,6 +1,7 @@
 """The only place that starts programs. Everything passes through `run`; nothing passes through a shell."""
 
 import os
+import re
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Outside
+from ..errors import Outside, Usage
 
 # What `git rev-parse --local-env-vars` prints: they would send git to another repository (in a hook, say).
 GIT_LOCAL = frozenset(
@@ -20,6 +21,16 @@ GIT_LOCAL = frozenset(
     )
 )
 SECRETS = frozenset({"SENTRY_AUTH_TOKEN"})  # only requests, in this process, needs it
+# What would lead helm alone to another cluster, or change what it says and keeps.
+HELM_OWN = re.compile("HELM_(KUBE.*|NAMESPACE|DEBUG|COLOR|MAX_HISTORY|PLUGINS)")
+ADDED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "HELM_NO_PLUGINS": "1",  # no call needs one
+    "KUBERC": "off",  # a person's defaults would change what our calls do
+    "KUBECTL_KUBERC": "false",
+    "PYTHONIOENCODING": "utf-8",  # what user code prints is read as UTF-8
+}
+WHY = re.compile(r"^ *\w+: (\[Errno \d+\] )?|: b'.*'$")  # around the words of the system, in what sh says
 GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before it is killed
 
 
@@ -48,7 +59,7 @@ def run(
     timeout: float | None = None,
     output: Path | None = None,
 ) -> Result:
-    """Run a program to its end.
+    """Run a program to its end. Arguments, input and output are UTF-8, whatever the locale.
 
     `timeout` is in seconds. With `output`, standard output and error go to that file instead of the result: for
     programs whose own children may keep a pipe open. Raises `Outside` when the program is missing, takes longer than
@@ -102,7 +113,8 @@ def _start(
     except sh.CommandNotFound:
         raise Outside(f"{name} is not installed, or not on PATH: install it and run this again") from None
     options: dict[str, Any] = {
-        "_in": stdin,
+        "_in": stdin.encode(),
+        "_encoding": "utf-8",  # else the locale's: what it has no character for would end the thread that writes
         "_cwd": str(cwd) if cwd else None,
         "_env": {**environment(), **(env or {})},
         "_tty_out": False,
@@ -116,7 +128,11 @@ def _start(
         if output:  # sh opens one for a path, and leaves it open
             options |= {"_out": stack.enter_context(output.open("wb")), "_err_to_out": True}
         caught = stack.enter_context(_held())
-        process = command(*args, **options)
+        try:
+            process = command(*(_utf8(name, a) for a in args), **options)
+        except sh.ForkException as error:
+            why = str(error).strip().splitlines()[-1]
+            raise Outside(f"{name} could not be started: {WHY.sub('', why)}") from None
     if caught:
         _stop(process)
         signal.raise_signal(caught[0])
@@ -139,9 +155,9 @@ def _finish(process: Any, *, timeout: float | None = None, output: Path | None =
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what locates another git repository, and without secrets."""
-    kept = {k: v for k, v in os.environ.items() if k not in GIT_LOCAL and k not in SECRETS}
-    return kept | {"GIT_TERMINAL_PROMPT": "0"}
+    """This process's environment without secrets, and what leads git or helm alone elsewhere."""
+    left_out = GIT_LOCAL | SECRETS
+    return {k: v for k, v in os.environ.items() if k not in left_out and not HELM_OWN.fullmatch(k)} | ADDED
 
 
 @contextmanager
@@ -157,6 +173,14 @@ def _held() -> Generator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _utf8(program: str, argument: str) -> str:
+    """The argument without the marks that Python puts in place of bytes which its own locale does not know."""
+    try:
+        return argument.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        raise Usage(f"{program} takes UTF-8 alone, and {argument!a} is not. Use another name") from None
 
 
 def _text(raw: bytes | str) -> str:

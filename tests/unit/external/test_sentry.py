@@ -7,6 +7,7 @@ import math
 import pickle
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sentry_server
-from sentry_server import CONFIG, SentryServer, answered, cut, meanwhile, rate_limited, redirect, slow, slugify
+from hostile import Hostile
+from sentry_server import CONFIG, SentryServer, answered, cut, endless, meanwhile, rate_limited, redirect, slow, slugify
 from staging_cronjobs.errors import Outside, Refused, Usage
 from staging_cronjobs.external import sentry as monitors
 from staging_cronjobs.model.settings import Settings
@@ -115,6 +117,47 @@ def test_a_token_with_stray_characters_is_refused_unseen(stray: str) -> None:
 def test_a_malformed_url_is_refused(url: str) -> None:
     with pytest.raises(Usage, match="sentry-url"):
         monitors.connect(Settings(sentry_org="acme", sentry_project="weather", sentry_url=url), "token")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sentry.example.com",
+        "http://127.0.0.1.example.com",
+        "http://127.0.0.1@example.com",
+        "http://127.0.0.1\\@example.com",
+        "http://localhost.example.com:9000/",
+        "http://10.0.0.1",
+        "http://[2001:db8::1]",
+        "https://user:password@sentry.io",
+        "https://sentry.io\\@example.com",
+        "https://sentry.io:port",
+    ],
+)
+def test_an_address_that_would_give_the_token_away_is_refused(url: str, hostile: Hostile) -> None:
+    with pytest.raises(Usage, match="sentry-url is") as caught:
+        monitors.connect(Settings(sentry_org="acme", sentry_project="weather", sentry_url=url), "token")
+    assert str(caught.value).endswith(("Use https://", "such as https://sentry.io"))
+    hostile.tried("settings of a branch", str(caught.value))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8:9000", "localhost", "LOCALHOST:9000", "[::1]:9000"])
+def test_plain_http_may_go_to_this_machine(host: str) -> None:
+    settings = Settings(sentry_org="acme", sentry_project="weather", sentry_url=f"http://{host}/sentry/")
+    connected = monitors.connect(settings, "token")
+    assert connected and connected.url == f"http://{host}/sentry"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/../b", "..", "a?project=2", "a#b", "a b", "a%2fb", "ü", "a\n", "\x1b[2J", "x" * 201]
+)
+@pytest.mark.parametrize("setting", ["sentry_org", "sentry_project"])
+def test_a_setting_that_would_lead_to_another_path_is_refused(name: str, setting: str, hostile: Hostile) -> None:
+    settings = replace(Settings(sentry_org="acme", sentry_project="weather"), **{setting: name})
+    with pytest.raises(Usage, match="which no Sentry slug can be") as caught:
+        monitors.connect(settings, "token")
+    assert str(caught.value).isprintable()
+    hostile.tried("settings of a branch", str(caught.value))
 
 
 def test_a_url_may_end_in_a_slash(sentry: SentryServer, weather: sentry_server.Project, token: str) -> None:
@@ -331,7 +374,7 @@ def test_unknown_token(sentry: SentryServer, weather: sentry_server.Project) -> 
     ):
         sentence = refusal(call)
         assert "does not know the token (401)" in sentence
-        assert "wrong, expired or of another server" in sentence
+        assert "wrong, expired, or from another server" in sentence
     assert len(sentry.requests) == 2  # a refusal is not asked again
 
 
@@ -513,6 +556,141 @@ def test_a_host_name_that_cannot_be_one(project: monitors.Project) -> None:
 def test_an_answer_that_is_not_sentrys(sentry: SentryServer, project: monitors.Project, content: bytes) -> None:
     sentry.inject(answered(200, content), path="/monitors/")
     assert "does not answer as Sentry's API does" in refusal(lambda: monitors.find(project, [UPDATE]))
+
+
+# A server that means harm
+
+
+def monitor(**changes: object) -> dict[str, object]:
+    return {"slug": UPDATE, "id": "1", "project": {"slug": "weather", "id": "4500000"}, **changes}
+
+
+HOSTILE_ANSWERS: dict[str, bytes | list[dict[str, object]]] = {
+    "nested lists": b"[" * 200_000 + b"]" * 200_000,
+    "nested objects": b'[{"slug":' * 100_000,
+    "a huge number": b"[" + b"9" * 100_000 + b"]",
+    "an id that is a path": [monitor(id="../../../other/monitors/2")],
+    "an id with a query": [monitor(id="1/?environment=x")],
+    "an id with a line break": [monitor(id="1\r\nX: y")],
+    "an empty id": [monitor(id="")],
+    "an id of dots": [monitor(id="..")],
+    "a list as id": [monitor(id=["1"])],
+    "a slug of escapes": [monitor(slug="\x1b[2J")],
+    "a slug with a line break": [monitor(slug=f"{UPDATE}\n")],
+    "a long slug": [monitor(slug="x" * 201)],
+    "an escape that is no text": b'[{"slug": "\\ud800", "id": "1", "project": {"slug": "weather", "id": "1"}}]',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE_ANSWERS.values(), ids=HOSTILE_ANSWERS)
+def test_an_answer_that_means_harm_is_refused(
+    sentry: SentryServer, project: monitors.Project, content: object, hostile: Hostile
+) -> None:
+    sentry.inject(answered(200, content), path="/monitors/")
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    assert said == f"{sentry.url} does not answer as Sentry's API does. Check sentry-url"
+    hostile.tried("Sentry's answers", said, changed=sentry.asked("DELETE"))
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(b" " * 200_000_000 + b"[]"),
+        gzip.compress(json.dumps([monitor()]).encode())[:-12],
+        b"[]",
+        b"",
+    ],
+    ids=["a bomb", "cut", "not packed", "nothing"],
+)
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "br", "x"])
+def test_a_packed_answer_that_means_harm_is_refused(
+    sentry: SentryServer, project: monitors.Project, packed: bytes, encoding: str, hostile: Hostile
+) -> None:
+    sentry.inject(answered(200, packed, {"Content-Encoding": encoding}))
+    tracemalloc.start()
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert said == f"{sentry.url} does not answer as Sentry's API does. Check sentry-url"
+    assert peak < 4 * monitors.LARGEST
+    hostile.tried("Sentry's answers", said)
+
+
+@pytest.mark.parametrize("length", [None, 10**15])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_an_answer_that_never_ends_is_given_up(
+    sentry: SentryServer, project: monitors.Project, length: int | None, method: str, hostile: Hostile
+) -> None:
+    sentry.inject(endless(length=length), times=math.inf)
+    gone = monitors.Monitor(UPDATE, "1")
+    said = refusal(lambda: monitors.find(project, [UPDATE]) if method == "GET" else monitors.delete(project, gone))
+    assert said == f"{sentry.url} answers with more than 8,000,000 bytes. Check sentry-url"
+    assert len(sentry.requests) == 1
+    hostile.tried("Sentry's answers", said)
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_an_answer_that_drips_is_given_up(
+    sentry: SentryServer,
+    project: monitors.Project,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    hostile: Hostile,
+) -> None:
+    """Every byte is in time; the whole is not."""
+    monkeypatch.setattr(monitors, "ANSWER", 0.3)
+    sentry.inject(endless(where, pause=0.05), times=math.inf)
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    assert said.endswith(f"does not answer: no answer in time. Tried {monitors.ATTEMPTS} times")
+    hostile.tried("Sentry's answers", said)
+
+
+def test_pages_without_end_are_given_up(
+    sentry: SentryServer, project: monitors.Project, monkeypatch: pytest.MonkeyPatch, hostile: Hostile
+) -> None:
+    monkeypatch.setattr(monitors, "PAGES", 20)
+    for number in range(100):
+        link = f'<{sentry.url}>; rel="next"; results="true"; cursor="100:{number}:0"'
+        sentry.inject(answered(200, [], {"Link": link}))
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    assert said == f"{sentry.url} has more than 20 pages of monitors, or repeats them. Check sentry-url"
+    assert len(sentry.requests) == 20
+    hostile.tried("Sentry's answers", said)
+
+
+def test_all_pages_together_may_not_take_for_ever(
+    sentry: SentryServer, project: monitors.Project, monkeypatch: pytest.MonkeyPatch, hostile: Hostile
+) -> None:
+    monkeypatch.setattr(monitors, "TOTAL", 0.5)
+    for number in range(100):
+        link = f'<{sentry.url}>; rel="next"; results="true"; cursor="100:{number}:0"'
+        sentry.inject(replace(answered(200, [], {"Link": link}), delay=0.1))
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    assert "does not answer: no answer in time" in said
+    assert len(sentry.requests) < 10
+    hostile.tried("Sentry's answers", said)
+
+
+def test_a_redirect_to_what_is_no_address_is_not_quoted(
+    sentry: SentryServer, project: monitors.Project, hostile: Hostile
+) -> None:
+    sentry.inject(redirect("https://x/\x1b[2J\x9b31m"))
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    assert "redirects to another address" in said
+    assert said.isprintable()
+    hostile.tried("Sentry's answers", said)
+
+
+def test_a_redirects_body_is_not_unpacked(sentry: SentryServer, project: monitors.Project, hostile: Hostile) -> None:
+    headers = {"Location": "https://example.com", "Content-Encoding": "gzip"}
+    sentry.inject(answered(302, gzip.compress(b" " * 200_000_000), headers))
+    tracemalloc.start()
+    said = refusal(lambda: monitors.find(project, [UPDATE]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "redirects to https://example.com" in said
+    assert peak < 4 * monitors.LARGEST
+    hostile.tried("Sentry's answers", said)
 
 
 # Where the token goes

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from staging_cronjobs.errors import Outside
+from hostile import Hostile
+from staging_cronjobs.errors import Outside, Usage
 from staging_cronjobs.external import shell
 
 PRINT = "import os; print('\\n'.join(f'{k}={v}' for k, v in os.environ.items()))"
@@ -62,6 +63,27 @@ def test_every_variable_that_git_calls_local_is_stripped(monkeypatch: pytest.Mon
     assert "/elsewhere" not in environment_of_a_child().values()
 
 
+def test_nothing_leads_helm_alone_to_another_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"HELM_DRIVER": "configmap", "HELM_BURST_LIMIT": "200", "HELM_QPS": "9", "HELM_CACHE_HOME": "/kept"}
+    cluster = ("APISERVER", "ASGROUPS", "ASUSER", "CAFILE", "CONTEXT", "INSECURE_SKIP_TLS_VERIFY", "TLS_SERVER_NAME")
+    for name in (*(f"HELM_KUBE{name}" for name in (*cluster, "TOKEN")), "HELM_NAMESPACE", "HELM_KUBE_OF_TOMORROW"):
+        monkeypatch.setenv(name, "/elsewhere")
+    for name in ("HELM_DEBUG", "HELM_COLOR", "HELM_MAX_HISTORY", "HELM_PLUGINS"):
+        monkeypatch.setenv(name, "/elsewhere")
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    found = environment_of_a_child()
+    assert "/elsewhere" not in found.values()
+    assert kept.items() <= found.items()
+
+
+def test_kubectl_takes_no_defaults_from_a_kuberc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERC", "/elsewhere")
+    monkeypatch.setenv("KUBECTL_KUBERC", "true")
+    found = environment_of_a_child()
+    assert (found["KUBERC"], found["KUBECTL_KUBERC"]) == ("off", "false")
+
+
 def test_variables_that_a_call_adds_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLOUR", "red")
     found = environment_of_a_child(env={"COLOUR": "blue", "SENTRY_AUTH_TOKEN": "given"})
@@ -109,6 +131,71 @@ def test_a_program_that_reads_no_input_is_no_error() -> None:
 def test_output_that_is_not_text_is_replaced_and_not_an_error() -> None:
     result = python(r"import sys; sys.stdout.buffer.write(b'a\xffb'); sys.stderr.buffer.write(b'c\xfed')")
     assert (result.stdout, result.stderr) == ("a\ufffdb", "c\ufffdd")
+
+
+TEXT = "\u00e9\u20ac\u3042\U0001f600"
+ECHO = """
+import os, sys
+data = sys.stdin.buffer.read()
+for stream in (sys.stdout.buffer, sys.stderr.buffer):
+    stream.write(data + os.fsencode(sys.argv[1]))
+"""
+# As in a process whose locale has that encoding; the locale itself need not be on this machine.
+IN_A_LOCALE = """
+import locale, sys
+encoding, echo, text = sys.argv[1], sys.argv[2], ascii_text
+if encoding:
+    locale.getpreferredencoding = lambda *_: encoding
+from staging_cronjobs.external import shell
+result = shell.run(sys.executable, "-c", echo, text, stdin=text, timeout=20)
+assert result.stdout == result.stderr == text * 2, ascii(result)
+print(shell.run(sys.executable, "-c", "print(%s)" % ascii(text)).stdout == text + "\\n")
+"""
+
+
+@pytest.mark.parametrize("encoding", ["", "ascii", "latin-1", "gbk", "euc_jp", "cp1252", "utf-16"])
+@pytest.mark.parametrize("lang", ["C", "POSIX", "C.UTF-8", "ja_JP.eucJP", "no such locale"])
+def test_text_passes_whatever_the_locale(encoding: str, lang: str, hostile: Hostile) -> None:
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON"))}
+    locale = {"LC_ALL": lang, "LANG": lang, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    code = IN_A_LOCALE.replace("ascii_text", ascii(TEXT))
+    done = subprocess.run(
+        [sys.executable, "-c", code, encoding, ECHO], env=plain | locale, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    hostile.tried("locales", done.stdout + done.stderr)
+
+
+def test_bytes_of_a_path_that_the_locale_does_not_know_arrive_unchanged() -> None:
+    path = "/\u00e9".encode().decode("ascii", "surrogateescape")  # what Python makes of it where the locale is C
+    code = "import os, sys; print(os.fsencode(sys.argv[1]))"
+    assert python(code, path).stdout == "b'/\\xc3\\xa9'\n"
+
+
+@pytest.mark.parametrize("argument", ["a\udcff", "\ud800"])
+def test_an_argument_that_is_not_utf8_is_one_sentence(argument: str, hostile: Hostile) -> None:
+    with pytest.raises(Usage) as caught:
+        shell.run("echo", argument)
+    assert str(caught.value) == f"echo takes UTF-8 alone, and {argument!a} is not. Use another name"
+    hostile.tried("locales", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"), [("x" * 3_000_000, "Argument list too long"), ("a\0b", "embedded null byte")]
+)
+def test_a_program_that_cannot_be_started_is_one_sentence(argument: str, why: str, hostile: Hostile) -> None:
+    with pytest.raises(Outside) as caught:
+        shell.run("echo", argument)
+    assert str(caught.value) == f"echo could not be started: {why}"
+    hostile.tried("settings of a branch", str(caught.value))
+
+
+def test_a_program_that_is_no_program_is_one_sentence(tmp_path: Path) -> None:
+    program = tmp_path / "helm"
+    program.write_text("neither script nor binary")
+    program.chmod(0o755)
+    with pytest.raises(Outside, match=r"^helm could not be started: Exec format error$"):
+        shell.run(program)
 
 
 def test_a_failing_program_is_quoted_on_one_line() -> None:
