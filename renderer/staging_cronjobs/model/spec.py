@@ -62,7 +62,7 @@ def unwritable(value: Any, path: str = "") -> Iterator[str]:
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{path} is {value}, which is not a number that JSON knows"
     elif isinstance(value, int | float) and abs(value) > EXACT:
-        shown = value if isinstance(value, float) or abs(value) < 10**18 else "too large"  # 5,000 digits, say
+        shown = value if isinstance(value, float) or abs(value) < 10**30 else "too large"  # 5,000 digits, say
         yield f"{path} is {shown}: Helm keeps integers exact only up to {EXACT}; write it as a string"
 
 
