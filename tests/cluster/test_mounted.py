@@ -146,7 +146,7 @@ def test_an_own_command_of_that_name_is_not_shadowed(staging: Staging, mounted: 
     mounted.write(MAIN, text.replace("\nmount(app", f"\n{own}\nmount(app"))
     done = weather(staging, mounted, "list-datasets")
     assert done.code == 1
-    assert "ValueError: the app has a command" in done.stderr and "rename it" in done.stderr
+    assert "ValueError: the app already has a command" in done.stderr and "Rename it" in done.stderr
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
