@@ -473,8 +473,8 @@ def test_jobs_to_skip(world: World) -> None:
 
 
 CATALOGUES = {
-    "not-json": ("DATASETS = []", ["standard input is not a catalogue", "not JSON"]),
-    "nothing": (" ", ["standard input is not a catalogue", "not JSON"]),
+    "not-json": ("DATASETS = []", ["standard input is not JSON"]),
+    "nothing": (" ", ["standard input is not JSON"]),
     "an-object": ("{}", ["standard input is not a catalogue", "list"]),
     "texts": ('["ridge-snow"]', ["standard input is not a catalogue", "0"]),
     "no-id": ('[{"version": "0.2.0"}]', ["standard input is not a catalogue", "0.dataset_id"]),
@@ -532,7 +532,7 @@ def test_datasets_that_cannot_be_loaded(world: World, datasets: str, code: int, 
 def test_user_code_that_fails_shows_its_own_traceback(world: World, module: str, words: list[str]) -> None:
     done = world("deploy", *TARGET, "--docker-image", IMAGE, "--datasets", f"user_code.{module}:DATASETS")
     assert (done.code, done.stdout) == (OUTSIDE, "")
-    _, error, trace = done.stderr.partition(f"\nerror: your code failed while loading the datasets user_code.{module}")
+    _, error, trace = done.stderr.partition("\nerror: your code failed ")
     assert error, done.stderr
     for word in words:
         assert word in done.stderr

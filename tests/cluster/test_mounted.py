@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from hostile import Hostile
 from live import IMAGE, LABEL, Done, Namespace, Staging
 from repositories import Repository, stage_branch
 
@@ -90,6 +91,38 @@ def test_errors_are_sentences_there_too(
     assert live.leftovers() == []
 
 
+BROKEN = """
+class Broken:
+    dataset_id = "ridge-snow"
+    def operational_kubernetes_resources(self, image_tag):
+        {body}
+DATASETS = [Broken()]
+"""
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ("raise KeyError('schedule')", 4, "your code failed for dataset 'ridge-snow': KeyError: 'schedule' ("),
+        ("raise SystemExit(0)", 4, "your code failed for dataset 'ridge-snow': SystemExit: 0 ("),
+        ("return None", 3, "dataset 'ridge-snow': operational_kubernetes_resources is NoneType"),
+        ("return [{'spec': {1}}]", 3, "dataset 'ridge-snow' holds {1}, a set. JSON has no such value"),
+        ("while True: yield {}", 3, "operational_kubernetes_resources has more than 1,000 items"),
+    ],
+)
+def test_errors_of_user_code_name_the_dataset(
+    staging: Staging, mounted: Repository, live: Namespace, body: str, code: int, words: str, hostile: Hostile
+) -> None:
+    datasets = "src/weather/datasets.py"
+    mounted.write(datasets, (mounted.path / datasets).read_text() + BROKEN.replace("{body}", body))
+    done = weather(staging, mounted, "deploy-staging", *TARGET, "--docker-image", IMAGE)
+    assert done.code == code, done.stderr
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert words in error
+    hostile.tried("user code", error, changed=live.leftovers())
+
+
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 def test_the_users_logging_does_not_show_how_staging_works(staging: Staging, mounted: Repository) -> None:
     """The example logs everything at DEBUG to stderr; of what this program does it sees nothing."""
@@ -113,7 +146,7 @@ def test_an_own_command_of_that_name_is_not_shadowed(staging: Staging, mounted: 
     mounted.write(MAIN, text.replace("\nmount(app", f"\n{own}\nmount(app"))
     done = weather(staging, mounted, "list-datasets")
     assert done.code == 1
-    assert "ValueError: the app has a command" in done.stderr and "rename it" in done.stderr
+    assert "ValueError: the app already has a command" in done.stderr and "Rename it" in done.stderr
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)

@@ -111,7 +111,7 @@ def _start(
     try:
         command = sh.Command(str(program))
     except sh.CommandNotFound:
-        raise Outside(f"{name} is not installed, or not on PATH: install it and run this again") from None
+        raise Outside(f"{name} is not installed, or not on PATH. Install it and run this again") from None
     options: dict[str, Any] = {
         "_in": stdin.encode(),
         "_encoding": "utf-8",  # else the locale's: what it has no character for would end the thread that writes

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,8 @@ from ..model.settings import Settings
 from . import shell
 
 LOAD_TIMEOUT = 300  # seconds that importing the user's datasets may take
+LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has under 1 MB
+OLDEST_PYTHON = (3, 7)  # that runs loader.py
 
 
 def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> list[Dataset]:
@@ -24,7 +27,8 @@ def read(sources: Iterable[str], settings: Settings, image: str, only: str = "")
     sources = list(sources)
     if not sources:
         raise Usage(
-            "no datasets are named: pass --datasets package.module:ATTRIBUTE or set datasets in [tool.staging-cronjobs]"
+            "no datasets are named. Pass --datasets package.module:ATTRIBUTE, or set datasets in "
+            "[tool.staging-cronjobs]"
         )
     objects = [s for s in sources if _is_object(s)]
     loaded = _load(objects, settings, image, only) if objects else []
@@ -37,9 +41,11 @@ def from_objects(objects: Iterable[object], image: str, only: str) -> list[Datas
     from . import loader
 
     try:
-        entries = json.loads(json.dumps([loader.entry(o, image, only) for o in objects], default=loader.plain))
+        entries = loader.entries(objects, "the list of datasets", image, only)
     except loader.Complaint as complaint:
         raise Refused(str(complaint)) from None
+    except loader.Failed as failed:
+        raise Outside(f"{loader.problem(failed)}\n{loader.told(failed.__cause__ or failed).rstrip()}") from None
     return catalogue.unique(catalogue.parse("the datasets", entries))
 
 
@@ -64,7 +70,7 @@ def _is_object(source: str) -> bool:
 
 def _text(source: str) -> str:
     try:
-        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        return sys.stdin.buffer.read().decode() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(
             f"datasets {source!r} is neither package.module:ATTRIBUTE nor a readable catalogue file: {error}"
@@ -75,8 +81,8 @@ def _from_text(source: str, text: str) -> list[Dataset]:
     name = "standard input" if source == "-" else source
     try:
         return catalogue.parse(name, json.loads(text))
-    except ValueError as error:
-        raise Refused(f"{name} is not a catalogue: it is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{name} is not JSON: {error}") from None
 
 
 def _load(sources: list[str], settings: Settings, image: str, only: str) -> list[Dataset]:
@@ -86,19 +92,42 @@ def _load(sources: list[str], settings: Settings, image: str, only: str) -> list
     loader = Path(__file__).with_name("loader.py")
     with TemporaryDirectory(prefix="staging-") as folder:
         output, noise = Path(folder, "catalogue.json"), Path(folder, "noise.txt")
-        command = ("-P", str(loader), str(output), image, only, *sources)
-        result = shell.run(
-            interpreter(settings), *command, cwd=settings.project, check=False, timeout=LOAD_TIMEOUT, output=noise
-        )
-        answer = output.read_text(encoding="utf-8") if output.exists() else ""
-        said = noise.read_text(encoding="utf-8", errors="replace").strip() if noise.exists() else ""
+        python, command = interpreter(settings), (str(loader), str(output), image, only, *sources)
+        result = shell.run(python, *command, cwd=settings.project, check=False, timeout=LOAD_TIMEOUT, output=noise)
+        answer = _end_of(output, LARGEST + 1)
+        said = _end_of(noise, 65_536).strip()
     names = ", ".join(sources)
-    if not answer:
-        last = f"; its last words: {said.splitlines()[-1]}" if said else ""
-        raise Outside(f"loading the datasets {names} ended the process with exit code {result.code}{last}")
-    value = json.loads(answer)
+    if len(answer) > LARGEST:
+        raise Outside(f"the datasets {names} are more than {LARGEST:,} bytes as JSON. Check what they hold")
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        raise Outside(_ended(names, python, result.code, said)) from None
     if isinstance(value, dict):
-        trace = (value.get("traceback") or "").rstrip()
-        problem = f"your code failed while loading the datasets {names}: {value['error']}" if trace else value["error"]
-        raise Outside(problem, trace)
+        raise Outside(value["error"], (value.get("traceback") or "").rstrip())
     return catalogue.parse(names, value)
+
+
+def _ended(names: str, python: str, code: int, said: str) -> str:
+    """Why there is no answer."""
+    version = shell.run(python, "--version", check=False, timeout=LOAD_TIMEOUT)
+    if (found := re.search(r"Python (\d+)\.(\d+)", version.stdout + version.stderr)) and (
+        (int(found[1]), int(found[2])) < OLDEST_PYTHON
+    ):
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        return (
+            f"the project's Python {python} is {found[1]}.{found[2]}, and loading datasets needs {oldest} or newer. "
+            "Set python in [tool.staging-cronjobs] to another one"
+        )
+    last = f". Its last words: {said.splitlines()[-1]}" if said else ""
+    return f"loading the datasets {names} ended the process with exit code {code}{last}"
+
+
+def _end_of(file: Path, most: int) -> str:
+    """The last bytes of a file as text; none when it is not there."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - most))
+            return stream.read(most).decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -93,7 +93,7 @@ def test_variables_that_a_call_adds_win(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_missing_program_is_one_sentence() -> None:
     with pytest.raises(Outside) as caught:
         shell.run("no-such-program", "--version")
-    assert str(caught.value) == ("no-such-program is not installed, or not on PATH: install it and run this again")
+    assert str(caught.value) == ("no-such-program is not installed, or not on PATH. Install it and run this again")
 
 
 @pytest.mark.parametrize("argument", [None, False, 5, b"x", Path("x")])
