@@ -3,6 +3,7 @@
 Until the last step the release is `uninstalling` or `uninstalled` in `helm list`, and the same command finishes it.
 """
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ def plan(
     if release is None:
         raise Refused(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
-            f"To delete just the branch: git push {settings.remote} --delete {staged.branch}"
+            f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
         )
     record = release.values.record
     if record.staged_version != staged:

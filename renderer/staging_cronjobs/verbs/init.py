@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
+from shlex import quote
 from string import Template
 from typing import Any
 
@@ -23,6 +24,7 @@ PYPROJECT = "pyproject.toml"
 OWN = "staging"  # the environment of the workflows as they are shipped
 ENVIRONMENT = re.compile(r"(?<=vars\.STAGING_ENVIRONMENT \|\| ')[^']*")
 OUTCOMES = {None: "is so already", True: "written", False: "left as it is"}
+SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
 SETTINGS = Template(f"""
 {TABLE}
@@ -58,6 +60,22 @@ class Project:
     checkout: Checkout
     environment: str
     files: tuple[File, ...]
+
+    def __post_init__(self) -> None:
+        """Raises `Usage` for what would end a comment of `to_set`, and begin a command."""
+        for name, value in self._facts.items():
+            if not value.isprintable():
+                raise Usage(f"{name} is {value!r}. It must be one line of plain characters.")
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        return {"main": self.checkout.main, "repository": self.checkout.repository, "environment": self.environment}
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the commands of `to_set` name, each quoted for a shell."""
+        subject = SUBJECT % json.dumps(self.environment)[1:-1]
+        return {name: quote(value) for name, value in {**self._facts, "subject": subject}.items()}
 
     @property
     def changes(self) -> list[File]:
@@ -115,8 +133,7 @@ def to_set(project: Project) -> str:
     kind = "new" if project.environment == OWN else "existing"
     parts = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
     chosen = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in ("all", kind)]
-    facts = {"repository": project.checkout.repository, "environment": project.environment}
-    return Template("".join(chosen)).substitute(facts, main=project.checkout.main).rstrip()
+    return Template("".join(chosen)).substitute(project.facts).rstrip()
 
 
 def _unlisted(project: Project) -> list[str]:

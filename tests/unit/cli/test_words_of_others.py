@@ -1,6 +1,7 @@
 """What other programs and the user's own code say is passed on: every word, and none of its effects."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,3 +83,41 @@ def test_a_setting_in_a_command_to_copy(
     done = run(repository.path, *DEPLOY)
     hostile.tried("settings of a branch", done.stderr, changed=effects(done.stderr, False))
     assert done.returncode in (2, 3, 4) and not (repository.path / "ran").exists()
+
+
+HOSTILE = "a'; touch ran; $(touch ran)`touch ran` '"
+
+
+@pytest.mark.parametrize("setting", ["main", "repository", "environment"])
+def test_what_init_prints_to_copy(
+    setting: str, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, hostile: Hostile
+) -> None:
+    repository = make_repository(tmp_path)
+    if setting == "environment":
+        assert run(repository.path, "init", "--yes").returncode == 0
+        file = ".github/workflows/deploy-staging.yml"
+        text = (repository.path / file).read_text()
+        assert "|| 'staging'" in text
+        repository.write(file, text.replace("|| 'staging'", "|| 'a; touch ran'"))
+    else:
+        text = (repository.path / "pyproject.toml").read_text()
+        kept = re.sub(f"^{setting} = .*\n", "", text, flags=re.MULTILINE)
+        repository.write("pyproject.toml", f'{kept}{setting} = "{HOSTILE}"\n')
+    done = run(repository.path, "init", "--yes")
+    script = f"gh() {{ cat > /dev/null; }}\n{done.stdout}"
+    subprocess.run(["sh", "-c", script], cwd=repository.path, stdin=subprocess.DEVNULL, capture_output=True)
+    ran = list(repository.path.rglob("ran"))
+    hostile.tried("settings of a branch", done.stderr, ran=ran, changed=effects(done.stderr, False))
+    assert done.returncode == 0 and "gh api" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("setting", ["main", "repository"])
+def test_a_setting_with_lines_in_it_is_refused_by_init(
+    setting: str, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, hostile: Hostile
+) -> None:
+    repository = make_repository(tmp_path)
+    text = re.sub(f"^{setting} = .*\n", "", (repository.path / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    repository.write("pyproject.toml", f'{text}{setting} = "x\\ntouch ran"\n')
+    done = run(repository.path, "init", "--yes")
+    hostile.tried("settings of a branch", done.stderr, changed=done.stdout)
+    assert done.returncode == 2 and not (repository.path / ".github").exists()

@@ -409,5 +409,5 @@ def test_an_environment_that_exists_is_not_made_anew(ready: Project) -> None:
     """A PUT would take its reviewers and its own branches away."""
     assert "--method PUT" in ready.init("--environment", "staging").stdout
     ready.write("pyproject.toml", ready.text("pyproject.toml").replace('# main = "main"', 'main = "trunk"'))
-    assert "-f 'name=trunk'" in ready.init().stdout
+    assert "-f name=trunk" in ready.init().stdout
     assert "--method PUT" not in ready.init("--environment", "prod", "--yes").stdout
