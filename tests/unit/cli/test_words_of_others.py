@@ -85,7 +85,7 @@ def test_a_setting_in_a_command_to_copy(
     assert done.returncode in (2, 3, 4) and not (repository.path / "ran").exists()
 
 
-HOSTILE = "a'; touch ran; $(touch ran)`touch ran` '"
+HOSTILE = "a';touch${IFS}ran;$(touch${IFS}ran)`touch${IFS}ran`'"  # git takes it as a branch
 
 
 @pytest.mark.parametrize("setting", ["main", "repository", "environment"])
