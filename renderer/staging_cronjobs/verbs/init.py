@@ -126,7 +126,7 @@ def to_set(project: Project) -> str:
     parts = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
     chosen = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in ("all", kind)]
     facts = {"repository": project.checkout.repository, "environment": project.environment}
-    facts |= {"main": project.checkout.main, "subject": SUBJECT % project.environment}
+    facts |= {"main": project.checkout.main, "subject": SUBJECT % json.dumps(project.environment)[1:-1]}
     quoted = {name: shlex.quote(value) for name, value in facts.items()}
     return Template("".join(chosen)).substitute(quoted).rstrip()
 

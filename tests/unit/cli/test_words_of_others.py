@@ -85,10 +85,14 @@ def test_a_setting_in_a_command_to_copy(
     assert done.returncode in (2, 3, 4) and not (repository.path / "ran").exists()
 
 
-HOSTILE = "a'; touch ran; $(touch ran)`touch ran` '"
+HOSTILE = {  # the first is a name of a branch that git takes
+    "main": "a';touch${IFS}ran;$(touch${IFS}ran)`touch${IFS}ran`'",
+    "repository": "a;touch${IFS}ran;$(touch${IFS}ran)",
+    "environment": "a; touch ran",
+}
 
 
-@pytest.mark.parametrize("setting", ["main", "repository", "environment"])
+@pytest.mark.parametrize("setting", HOSTILE)
 def test_what_init_prints_to_copy(
     setting: str, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, hostile: Hostile
 ) -> None:
@@ -98,11 +102,11 @@ def test_what_init_prints_to_copy(
         file = ".github/workflows/deploy-staging.yml"
         text = (repository.path / file).read_text()
         assert "|| 'staging'" in text
-        repository.write(file, text.replace("|| 'staging'", "|| 'a; touch ran'"))
+        repository.write(file, text.replace("|| 'staging'", f"|| '{HOSTILE[setting]}'"))
     else:
         text = (repository.path / "pyproject.toml").read_text()
         kept = re.sub(f"^{setting} = .*\n", "", text, flags=re.MULTILINE)
-        repository.write("pyproject.toml", f'{kept}{setting} = "{HOSTILE}"\n')
+        repository.write("pyproject.toml", f'{kept}{setting} = "{HOSTILE[setting]}"\n')
     done = run(repository.path, "init", "--yes")
     script = f"gh() {{ cat > /dev/null; }}\n{done.stdout}"
     subprocess.run(["sh", "-c", script], cwd=repository.path, stdin=subprocess.DEVNULL, capture_output=True)
