@@ -52,7 +52,6 @@ PYPROJECT = f'[tool.staging-cronjobs]\ndatasets = ["{FILE}"]\n'
 KEYS = ("update", "validate")
 DROPPED = "archive-files"  # a key that the code had once
 NEWER = "plot"  # a key that the newer commit adds
-KEPT = {"helm.sh/resource-policy": "keep"}  # on `validate`: Helm leaves it, and cleanup deletes it by kubectl
 ALL = (*KEYS, DROPPED)
 STATES = ("--deployed", "--failed", "--pending", "--uninstalling", "--uninstalled")
 LOCK = {"STAGING_TIMEOUT": "6s"}  # a dead lock is one of 12 s
@@ -73,8 +72,6 @@ def entry(dataset_id: str, version: str, keys: Iterable[str]) -> dict[str, Any]:
     jobs = [cron_job(f"{dataset_id}-{key}") for key in keys]
     for job in jobs:
         job["spec"]["jobTemplate"]["spec"]["template"]["metadata"] = {"annotations": {RUN_SECONDS: "3600"}}
-        if job["metadata"]["name"].endswith("-validate"):
-            job["metadata"]["annotations"] = KEPT
     return dataset(dataset_id, version, *jobs)
 
 

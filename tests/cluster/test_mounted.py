@@ -116,6 +116,7 @@ def test_errors_of_user_code_name_the_dataset(
 ) -> None:
     datasets = "src/weather/datasets.py"
     mounted.write(datasets, (mounted.path / datasets).read_text() + BROKEN.replace("{body}", body))
+    mounted.commit("Break a dataset")
     done = weather(staging, mounted, "deploy-staging", *TARGET, "--docker-image", IMAGE)
     assert done.code == code, done.stderr
     (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))

@@ -145,4 +145,4 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
 def _name(manifest: str) -> str:
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe").load(manifest)["metadata"]["name"]
+    return YAML(typ="base").load(manifest)["metadata"]["name"]

@@ -259,7 +259,8 @@ def _documents(manifest: str) -> Iterator[object]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        yield from (thing for thing in YAML(typ="safe").load_all(manifest) if thing is not None)
+        # Every scalar is a text, and `<<` a key like others: Helm writes some texts so that they read as tags of YAML.
+        yield from (thing for thing in YAML(typ="base").load_all(manifest) if thing)
     except (YAMLError, ValueError, RecursionError):
         yield "what is no YAML"
 
