@@ -114,6 +114,12 @@ FORGED: dict[str, Edit] = {
     "a kind in other letters": added(f"{cronjob(UPDATE)}\nKind: Deployment"),
     "a key twice": added(f"{cronjob(UPDATE)}\nkind: Deployment"),
     "a line break of Helm's own reader": added(f"{cronjob(UPDATE)} # \u0085kind: Deployment"),
+    "a document within a text, where Helm divides": added(
+        cronjob(UPDATE).replace("{}", f"\n  a: 'b\n---c\n{DEPLOYMENT.strip('-').strip()} # '")
+    ),
+    "the same with a line break of Helm's own reader": added(
+        cronjob(UPDATE).replace("{}", f"\n  a: 'b\u2028---c\n{DEPLOYMENT.strip('-').strip()} # '")
+    ),
     "no YAML in the manifest": added("---\n{ ["),
     "a list of objects": added("---\napiVersion: v1\nkind: List\nmetadata: {}\nitems: []"),
     "a hook": set_in("hooks", [HOOK]),

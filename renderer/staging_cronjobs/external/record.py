@@ -6,6 +6,7 @@ nothing of them is believed: not a name, not a label, not an object that Helm wo
 
 import json
 import os
+import re
 import zlib
 from base64 import b64decode
 from collections.abc import Collection, Iterator, Mapping
@@ -32,7 +33,8 @@ GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cle
 STATES = ("deployed", "failed", "superseded", "unknown", "pending-install", "pending-upgrade", "pending-rollback")
 FIELDS = {"apiVersion", "kind", "metadata", "spec"}  # what the chart writes; Go reads others without regard to case
 MARKS = {"name", "namespace", "labels", "annotations"}
-BREAKS = "\r\x85\u2028\u2029\ufeff"  # where Helm's reader of YAML begins a new line, and others do not
+BREAKS = re.compile("[\r\x85\u2028\u2029]")  # where Helm's reader of YAML begins a new line too, and others do not
+DIVIDES = re.compile(r"^---(?![ \t]*$).*", re.MULTILINE)  # so does Helm, at each line that begins like this
 
 
 @dataclass(frozen=True)
@@ -247,10 +249,11 @@ def _foreign(cluster: Cluster, revision: Revision) -> Iterator[str]:
     """What a revision would have Helm do beside its own CronJobs."""
     if revision.hooks:
         yield "hooks"
-    if bad := {c for c in revision.manifest if c in BREAKS}:
-        yield f"the character U+{ord(min(bad)):04X} in its manifest"
+    manifest = BREAKS.sub("\n", revision.manifest)
+    if line := DIVIDES.search(manifest):
+        yield f"the line {line[0][:80]!a} in its manifest"
         return
-    for thing in _documents(revision.manifest):
+    for thing in _documents(manifest):
         yield from _alien(thing, cluster.namespace, revision.names)
 
 

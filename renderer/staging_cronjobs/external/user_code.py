@@ -45,7 +45,7 @@ def from_objects(objects: Iterable[object], image: str, only: str) -> list[Datas
     except loader.Complaint as complaint:
         raise Refused(str(complaint)) from None
     except loader.Failed as failed:
-        raise Outside(f"{loader.problem(failed)}\n{loader.told(failed.__cause__ or failed).rstrip()}") from None
+        raise Outside(loader.problem(failed), loader.told(failed.__cause__ or failed).rstrip()) from None
     return catalogue.unique(catalogue.parse("the datasets", entries))
 
 
