@@ -1,5 +1,6 @@
 """The documentation that needs no cluster to check; tests/cluster/test_docs.py has the rest."""
 
+import ast
 import json
 import re
 import shlex
@@ -129,16 +130,30 @@ def test_the_mounted_commands_are_documented() -> None:
 
 def test_troubleshooting_quotes_what_the_program_says() -> None:
     page = (docs.ROOT / "docs" / "troubleshooting.md").read_text()
-    quoted = re.findall(r"^- `([^`]+)`\\$", page, re.MULTILINE) + re.findall(r"The deploy warned[^`]*`([^`]+)`", page)
-    assert len(quoted) > 20
-    sources = [*docs.PACKAGE.rglob("*.py"), *docs.CHART.glob("templates/*")]
-    said = joined("".join(file.read_text() for file in sources))
+    quoted = re.findall(r"^- `([^`]+)`\\$", page, re.MULTILINE)
+    assert len(quoted) > 60
+    quoted += re.findall(r"The deploy warned[^`]*`([^`]+)`", page)
+    said = "\n".join(sentences())
     assert [words for words in quoted if words not in said] == [], "no sentence of the program has these words any more"
 
 
-def joined(source: str) -> str:
-    """Code with strings that go on in the next line made one."""
-    return re.sub(r'"\n\s*f?"', "", source)
+def sentences() -> Iterator[str]:
+    """Every text in the code and the chart, with `…` where a value is put in."""
+    for file in docs.PACKAGE.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in notes:
+                yield node.value
+    yield from (re.sub(r"{{.*?}}", "…", file.read_text()) for file in docs.CHART.glob("templates/*"))
+
+
+def test_troubleshooting_knows_every_exit_code() -> None:
+    page = (docs.ROOT / "docs" / "troubleshooting.md").read_text()
+    in_code, in_page = (re.findall(r"^\| (\d+) \|", text, re.MULTILINE) for text in (docs.exit_codes_table(), page))
+    assert in_page == in_code
 
 
 def test_tests_that_security_names_exist() -> None:
