@@ -94,7 +94,7 @@ def test_what_changes_what_stops_and_what_production_has(
     assert (changed["dropped"], changed["stopped"]) == (["validate"], ["at-work"])
     assert changed["changed"] == {"update": ["schedule 15 */6 * * * → 20 * * * *"]}
     page = project.summary.read_text()
-    assert "- dropped: `validate`\n- stopped, though it ran: Job `at-work`\n" in page
+    assert "- removed: `validate`\n- stopped while running: Job `at-work`\n" in page
     assert "| `update` | `20 * * * *` UTC | paused |" in page
 
 

@@ -70,7 +70,7 @@ def check_text(options: Mapping[str, object]) -> None:
             if name.lower().endswith("datasets"):
                 continue  # a file's name
             raise Usage(
-                f"{name} has bytes that are no text in this locale. Correct it, or set a UTF-8 locale: LC_ALL=C.UTF-8"
+                f"{name} is not valid text in this locale. Correct it, or set a UTF-8 locale: LC_ALL=C.UTF-8"
             ) from None
 
 

@@ -33,7 +33,7 @@ def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
     taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
     taken |= {group.name or "" for group in user_app.registered_groups}
     if both := taken & {"deploy-staging", "cleanup-staging"}:
-        raise ValueError(f"the app already has a command {min(both)!r}. Rename it, then mount staging's")
+        raise ValueError(f"the app already has a command {min(both)!r}. Rename it, then call mount")
     user_app.command(name="deploy-staging")(_mounted_deploy(datasets))
     user_app.command(name="cleanup-staging")(mounted_cleanup)
 

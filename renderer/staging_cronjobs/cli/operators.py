@@ -1,4 +1,4 @@
-"""The commands of an operator: what runs, pause and resume, and taking it away."""
+"""The commands of an operator, who works on what is staged."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +78,7 @@ def resume(
 @reported
 def run(
     key: Annotated[str, typer.Option(help="Key of the job, such as update.")],
-    anyway: Annotated[bool, typer.Option("--anyway", help="Run it even while another Job of it runs.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Run it even if another Job of it is running.")] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",

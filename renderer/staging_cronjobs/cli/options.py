@@ -1,4 +1,4 @@
-"""The options that commands share, each said once, and what they name."""
+"""The options that commands share."""
 
 import os
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def target(branch: str, dataset_id: str, version: str) -> "StagedVersion":
         return StagedVersion.from_branch(branch)
     if dataset_id and version and not branch:
         return StagedVersion(dataset_id, version)
-    raise Usage("name one staged version: --branch stage/<id>/v<version>, or --dataset-id with --version")
+    raise Usage("name one staged version. Pass --branch stage/<id>/v<version>, or --dataset-id with --version")
 
 
 def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":

@@ -1,4 +1,4 @@
-"""What `staging` does for a project: names, the catalogue, values, a deploy, and setting a repository up."""
+"""The commands that need the code of a project, or set its repository up."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""The summary of a deploy as Markdown, for the page of a workflow's run. What user code gives is inert in it."""
+"""The summary of a deploy as Markdown, for the page of a workflow's run. Text from user code is escaped."""
 
 import re
 import shlex
@@ -40,9 +40,9 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
         ["| job | schedule | next, in UTC | CronJob |", "| --- | --- | --- | --- |"]
         + [_row(key, job, outcome, now) for key, job in outcome.values.jobs.items()],
         _listed("Warnings", [_prose(text) for text in (*outcome.warnings, *outcome.notices)]),
-        _listed("Since what ran before", _since(outcome.changes)),
-        _listed("Beside production", _beside(outcome.changes.production)),
-        _listed("It writes", [_code(store) for store in record.stores]),
+        _listed("Changes since the last deploy", _since(outcome.changes)),
+        _listed("Differences from production", _beside(outcome.changes.production)),
+        _listed("Stores", [_code(store) for store in record.stores]),
         ["**Next**", "", "```bash", *_next(outcome), "```"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -65,8 +65,8 @@ def _since(changes: "Changes") -> list[str]:
         return []
     lines = [f"{_code(key)} added" for key in changes.added]
     lines += [f"{_code(key)} changed: {_fields(fields)}" for key, fields in changes.changed.items()]
-    lines += [f"dropped: {', '.join(map(_code, changes.dropped))}"] if changes.dropped else []
-    lines += [f"stopped, though it ran: Job {_code(job)}" for job in changes.stopped]
+    lines += [f"removed: {', '.join(map(_code, changes.dropped))}"] if changes.dropped else []
+    lines += [f"stopped while running: Job {_code(job)}" for job in changes.stopped]
     return lines or ["nothing changed"]
 
 
@@ -88,7 +88,7 @@ def _next(outcome: "Outcome") -> Iterator[str]:
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
         back = ("helm", "rollback", outcome.release, "--namespace", outcome.cluster.namespace)
-        yield _command("back to what ran before", *back)
+        yield _command("roll back", *back)
     yield _command("remove it", "staging", "cleanup", *target)
 
 

@@ -1,4 +1,4 @@
-"""The only place that prints: whatever anybody wrote does nothing to a terminal, nor to the runner of a workflow."""
+"""The only place that prints. Text from elsewhere cannot act on a terminal or on the runner of a workflow."""
 
 import json
 import os

@@ -98,7 +98,7 @@ def suspended(cluster: "Cluster", release: "Release", strayed: list[str], change
     if strayed:
         show(f"These CronJobs were changed by hand and are put right: {', '.join(strayed)}")
     if suspend and changed:
-        show("Running Jobs go on to their end. Later deploys keep it paused, until `staging resume`.")
+        show("Running Jobs continue. Later deploys keep it paused, until `staging resume`.")
     elif changed:
         show("A run that was missed while paused starts at once.")
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]

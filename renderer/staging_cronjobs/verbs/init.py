@@ -25,7 +25,7 @@ WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")
 PYPROJECT = "pyproject.toml"
 OWN = "staging"  # the environment of the workflows as they are shipped
 ENVIRONMENT = re.compile(r"(?<=vars\.STAGING_ENVIRONMENT \|\| ')[^']*")
-OUTCOMES = {None: "is so already", True: "written", False: "left as it is"}
+OUTCOMES = {None: "up to date", True: "written", False: "not changed"}
 SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
 SETTINGS = Template(f"""
@@ -81,7 +81,7 @@ def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
     named = environment or (kept[0] if kept else OWN)
     facts = {"main": checkout.main, "repository": checkout.repository, "environment": named}
     if odd := [f"{name} {value!r}" for name, value in facts.items() if not value.isprintable()]:
-        raise Usage(f"{odd[0]} is not usable: it must be one line of plain characters")
+        raise Usage(f"{odd[0]} is not usable. It must be one line of printable characters")
     shipped_now = {name: ENVIRONMENT.sub(lambda _: named, _shipped(name)) for name in WORKFLOWS}
     files = [File(name, old[name], _with_ends(old[name], text)) for name, text in shipped_now.items()]
     files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
@@ -104,7 +104,9 @@ def missing(project: Project) -> list[str]:
 def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     """Write what is missing, and what a person agrees to replace; everything is asked before the first is written."""
     if project.files[-1].before is None:
-        raise Refused(f"{project.checkout.folder} has no {PYPROJECT}. Make one, `uv init --bare`, and run this again.")
+        raise Refused(
+            f"{project.checkout.folder} has no {PYPROJECT}. Make one with `uv init --bare`, then run this again."
+        )
     answers = {}
     for file in project.changes:
         if file.before is not None:
@@ -140,9 +142,9 @@ def _unlisted(project: Project) -> list[str]:
     if pyproject not in project.changes and (not named or PLACEHOLDER in named):
         found.append(f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]')
     if "staging" not in _table(pyproject.before, "dependency-groups"):
-        found.append(f"{PYPROJECT} has no dependency group staging: uv add --group staging staging-cronjobs")
+        found.append(f"{PYPROJECT} has no dependency group staging. Run `uv add --group staging staging-cronjobs`")
     elif 'name = "staging-cronjobs"' not in (_text(folder, "uv.lock") or ""):
-        found.append("uv.lock is missing, or has no staging-cronjobs: uv lock")
+        found.append("uv.lock is missing, or has no staging-cronjobs. Run `uv lock`")
     return found
 
 

@@ -171,7 +171,7 @@ def test_a_folder_whose_name_is_no_text(name: str, staged: Repository, tmp_path:
         for args in (("check",), ("init", "--check")):
             code, out, err = run(folder, *args, **environment)
             hostile.tried("locales", err.decode(encoding))
-            assert (code, out) == (2, b"") and b"error: the name of the current folder has bytes" in err
+            assert (code, out) == (2, b"") and b"error: the name of the current folder is not valid text" in err
     finally:
         folder.rename(staged.path)
 

@@ -153,7 +153,7 @@ def test_an_environment_that_exists_takes_the_place_of_the_default_in_both(ready
         )
         assert ready.text(name) != shipped(name)
     before = ready.files()
-    assert f"{DEPLOY}: is so already" in ready.init(*args).stderr
+    assert f"{DEPLOY}: up to date" in ready.init(*args).stderr
     assert (ready.files(), ready.lacks()) == (before, [])
 
 
@@ -167,7 +167,7 @@ def test_what_is_so_already_is_not_written_again(ready: Project) -> None:
     inodes = {name: (ready.path / name).stat().st_ino for name in ready.files()}
     result = ready.init()
     assert result.code == 0
-    assert result.stderr.count("is so already") == 3
+    assert result.stderr.count(": up to date") == 3
     assert "Nothing is missing" in result.stderr
     assert {name: (ready.path / name).stat().st_ino for name in ready.files()} == inodes
 
@@ -290,7 +290,7 @@ def test_files_with_windows_line_ends_keep_them(ready: Project) -> None:
         (ready.path / name).write_bytes(shipped(name).replace("\n", "\r\n").encode())
     result = ready.init("--yes")
     assert result.code == 0
-    assert f"{DEPLOY}: is so already" in result.stderr and f"{CLEANUP}: is so already" in result.stderr
+    assert f"{DEPLOY}: up to date" in result.stderr and f"{CLEANUP}: up to date" in result.stderr
     (ready.path / DEPLOY).write_bytes(b"name: Mine\r\n")
     assert ready.init("--yes").code == 0
     for name in (*WORKFLOWS, "pyproject.toml"):
@@ -412,7 +412,7 @@ def test_a_pyproject_that_cannot_take_the_settings(project: Project, content: by
 
 def test_a_repository_without_pyproject(project: Project) -> None:
     (project.path / "pyproject.toml").unlink()
-    assert "has no pyproject.toml. Make one, `uv init --bare`" in project.refused("--yes")
+    assert "has no pyproject.toml. Make one with `uv init --bare`" in project.refused("--yes")
     assert "pyproject.toml is missing" in project.lacks()
 
 
@@ -468,9 +468,9 @@ def test_nothing_is_missing_in_a_repository_that_is_ready(ready: Project) -> Non
         (DEPLOY, None, f"{DEPLOY} is missing"),
         (CLEANUP, None, f"{CLEANUP} is missing"),
         (DEPLOY, ("v4.3.1", "v4.0.0"), f"{DEPLOY} is out of date or edited. `staging init` shows the difference"),
-        ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs: uv lock"),
-        ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs: uv lock"),
-        ("pyproject.toml", (GROUP, ""), "has no dependency group staging: uv add --group staging staging-cronjobs"),
+        ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
+        ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
+        ("pyproject.toml", (GROUP, ""), "no dependency group staging. Run `uv add --group staging staging-cronjobs`"),
         ("pyproject.toml", ("[tool.staging-cronjobs]", "[tool.x]"), "pyproject.toml has no [tool.staging-cronjobs]"),
         (
             "pyproject.toml",
