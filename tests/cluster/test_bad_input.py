@@ -572,8 +572,8 @@ def test_helm_is_too_old(world: World, tmp_path: Path) -> None:
     tmp_path.joinpath("helm").write_text("#!/bin/sh\necho v3.14.0\n")
     tmp_path.joinpath("helm").chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{world.staging.environment['PATH']}"
-    says(world.deploy(environment={"PATH": path}), OUTSIDE, "helm is v3.14.0", "3.18.5 or newer", "update it")
-    says(world("pause", *target(HARBOR), PATH=path), OUTSIDE, "helm is v3.14.0", "3.18.5 or newer", "update it")
+    says(world.deploy(environment={"PATH": path}), OUTSIDE, "helm is v3.14.0", "3.18.5 or newer", "Update it")
+    says(world("pause", *target(HARBOR), PATH=path), OUTSIDE, "helm is v3.14.0", "3.18.5 or newer", "Update it")
 
 
 def target(staged: tuple[str, str]) -> tuple[str, ...]:
@@ -596,7 +596,7 @@ def command(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 def test_no_kubeconfig(world: World, command: tuple[str, ...], tmp_path: Path) -> None:
     done = world(*command, KUBECONFIG=str(tmp_path / "nowhere"), STAGING_KUBE_CONTEXT="")
-    says(done, OUTSIDE, "no cluster is named", "set KUBECONFIG", "--kube-context")
+    says(done, OUTSIDE, "no cluster is named", "Set KUBECONFIG", "--kube-context")
 
 
 def test_a_kubeconfig_that_is_not_one(world: World, command: tuple[str, ...], tmp_path: Path) -> None:
@@ -695,7 +695,7 @@ def test_a_release_of_another_repository(world: World, tmp_path: Path) -> None:
 
 def test_a_cron_job_of_that_name_is_not_ours(world: World) -> None:
     done = world.deploy(world.at(*TAKEN), target(TAKEN))
-    says(done, REFUSED, f"CronJob {release(*TAKEN)}-update is there already", "not from Helm", "delete or rename")
+    says(done, REFUSED, f"CronJob {release(*TAKEN)}-update is there already", "not from Helm", "Delete or rename")
 
 
 def test_a_release_of_that_name_is_of_another_chart(world: World) -> None:

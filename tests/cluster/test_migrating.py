@@ -206,7 +206,7 @@ def test_a_release_is_given_up_while_its_jobs_stay_and_taken_back(
 
     assert "STATUS: deployed" in types(status + forget + unmark)
     refused = staging.run(repository.path, *deploy, code=REFUSED).stderr
-    assert f"CronJob {NEW[0]} is there already and is not from Helm: release {RELEASE} would overwrite it" in refused
+    assert f"CronJob {NEW[0]} is there already and is not from Helm. Release {RELEASE} would overwrite it" in refused
     types(branch)
     assert repository.remote_head(BRANCH) is None
     assert json.loads(staging.helm("list", "--max", "0", "-o", "json")) == []
@@ -237,10 +237,10 @@ def test_check_finds_what_kubectl_staged(staging: Staging, repository: Repositor
     live.kubectl("create", "cronjob", "stage-left-over", "--image=i", "--schedule=0 0 29 2 *")
     done = staging.run(repository.path, "check", "-o", "json")
     (shown,) = blocks("Coming from kubectl", "text")
-    unknown = "notice: CronJob stage-left-over: no id and key of this catalogue make this name\n"
+    unknown = "notice: CronJob stage-left-over: no dataset and job in the catalogue have this name\n"
     said = "".join(done.stderr.splitlines(keepends=True)[:-1])
     assert said == unknown + shown
-    assert f"namespace {live.name}: docs/migrating.md" in done.stderr.splitlines()[-1]
+    assert f"namespace {live.name}). docs/migrating.md" in done.stderr.splitlines()[-1]
     of_ridge = [
         {"name": n, "dataset_id": DATASET, "version": VERSION, "key": k} for n, k in zip(OLD, KEYS, strict=True)
     ]
@@ -268,5 +268,6 @@ def test_a_check_without_a_cluster_that_answers_is_the_same_check(
     assert len({done.stdout for done in checked}) == 1
     notices = [done.stderr.splitlines() for done in checked]
     assert [len(lines) for lines in notices] == [1, 1, 0, 0]
-    assert all(line.startswith("notice: whether kubectl has staged CronJobs is unknown: ") for (line,) in notices[:2])
+    unknown = "notice: cannot look for CronJobs that were staged with kubectl apply: "
+    assert all(line.startswith(unknown) for (line,) in notices[:2])
     assert "is forbidden" in notices[0][0]

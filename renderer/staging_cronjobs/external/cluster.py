@@ -60,7 +60,7 @@ class Cluster:
         text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
         numbers = tuple(int(n) for n in text.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
         if numbers < OLDEST_HELM:
-            raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed; update it")
+            raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed. Update it")
         return numbers[0]
 
     def require_helm(self) -> None:
@@ -106,7 +106,7 @@ def connect(settings: Settings) -> Cluster:
         if "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_file() and not settings.kube_context:
             return Cluster("", settings.namespace or SERVICE_ACCOUNT.read_text().strip(), settings.timeout)
         raise Outside(
-            f"no cluster is named: {plain(result)}; set KUBECONFIG, choose a context with "
+            f"no cluster is named: {plain(result)}. Set KUBECONFIG, choose a context with "
             "`kubectl config use-context`, or pass --kube-context"
         )
     view: Mapping[str, Any] = json.loads(result.stdout)

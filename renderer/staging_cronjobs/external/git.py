@@ -210,7 +210,7 @@ class Checkout:
         """Branches and their commits as `git ls-remote` lists them; the names are whatever the remote sends."""
         lines = [HEAD_LINE.fullmatch(line) for line in result.stdout.split("\n") if line]
         if not all(lines):
-            raise Outside(f"{self.remote} answered what is no list of branches. Nothing was decided.")
+            raise Outside(f"{self.remote} did not answer with a list of branches. Nothing was decided.")
         return {line[2]: line[1] for line in lines if line}
 
     def _entries(self, ref: str, *paths: str, recursive: bool = False) -> dict[str, tuple[str, str]]:

@@ -77,10 +77,10 @@ def connect(settings: Settings, token: str) -> Project | None:
     for name in ("sentry-org", "sentry-project"):
         if not NAME.fullmatch(missing[name]):
             raise Usage(
-                f"{name} is {missing[name]!a}, which no Sentry slug can be. Copy the slug from Sentry's address bar"
+                f"{name} is {missing[name]!a}, which cannot be a Sentry slug. Copy the slug from Sentry's address bar"
             )
     if not re.fullmatch("[!-~]+", token):
-        raise Usage("the Sentry token has blanks or other characters that no token has. Copy it again")
+        raise Usage("the Sentry token has blanks or other characters that a token cannot have. Copy it again")
     return Project(_address(settings.sentry_url), settings.sentry_org, settings.sentry_project, token)
 
 

@@ -180,7 +180,7 @@ def _utf8(program: str, argument: str) -> str:
     try:
         return argument.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
-        raise Usage(f"{program} takes UTF-8 alone, and {argument!a} is not. Use another name") from None
+        raise Usage(f"{program} takes only UTF-8, and {argument!a} is not. Use another name") from None
 
 
 def _text(raw: bytes | str) -> str:

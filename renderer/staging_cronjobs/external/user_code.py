@@ -119,7 +119,7 @@ def _ended(names: str, python: str, code: int, said: str) -> str:
             f"the project's Python {python} is {found[1]}.{found[2]}, and loading datasets needs {oldest} or newer. "
             "Set python in [tool.staging-cronjobs] to another one"
         )
-    last = f". Its last words: {said.splitlines()[-1]}" if said else ""
+    last = f". It printed last: {said.splitlines()[-1]}" if said else ""
     return f"loading the datasets {names} ended the process with exit code {code}{last}"
 
 

@@ -108,8 +108,8 @@ class StagedVersion:
                 remedy = "version" if len(self.version) > excess else "key and version together"
             counted = f" and its key counted as {SHARED_CUT}" if 0 < len(key) < SHARED_CUT else ""
             raise Refused(
-                f"{what} of {self.dataset_id} v{self.version} cannot get a name: with the dataset id cut as far as it "
-                f"goes{counted}, it has {limit + excess} characters: {limit} at most {why}; "
+                f"{what} of {self.dataset_id} v{self.version} cannot get a name. With the dataset id at its "
+                f"shortest{counted}, it has {limit + excess} characters: {limit} at most {why}; "
                 f"shorten the {remedy} by {excess}"
             )
         return f"{self.dataset_id[:stem].rstrip('-')}-{digest(self.dataset_id)}"

@@ -129,8 +129,8 @@ def check_free(foreign: Mapping[str, Mapping[str, Any]], release: str) -> None:
         return
     maker = owner(foreign[name := min(foreign)])[0]
     raise Refused(
-        f"CronJob {name} is there already and {f'belongs to release {maker}' if maker else 'is not from Helm'}: "
-        f"release {release} would overwrite it; delete or rename it first"
+        f"CronJob {name} is there already and {f'belongs to release {maker}' if maker else 'is not from Helm'}. "
+        f"Release {release} would overwrite it. Delete or rename it first"
     )
 
 

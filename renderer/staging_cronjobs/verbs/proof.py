@@ -119,15 +119,15 @@ def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Say) -> l
     try:
         there = {name_of(c) for c in cluster.get("cronjobs", "", PATIENCE)}
     except StagingError as error:
-        say(f"notice: whether kubectl has staged CronJobs is unknown: {error}")
+        say(f"notice: cannot look for CronJobs that were staged with kubectl apply: {error}")
         return []
     production = {name_of(c) for d in datasets for c in d.cronjobs}
     named = {n: matches(n, datasets, settings) for n in sorted(there - production) if n.startswith(START)}
     for name, possible in named.items():
         what = ", or ".join(f"{p.key} of {p.dataset_id} v{p.version}" for p in possible)
-        say(f"notice: CronJob {name}: {what or 'no id and key of this catalogue make this name'}")
+        say(f"notice: CronJob {name}: {what or 'no dataset and job in the catalogue have this name'}")
     if named:
-        say(f"notice: by their names kubectl staged these in {cluster}: docs/migrating.md turns them into releases")
+        say(f"notice: these look staged with kubectl apply ({cluster}). docs/migrating.md turns them into releases")
     return [p for possible in named.values() for p in possible]
 
 

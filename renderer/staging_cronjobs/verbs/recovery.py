@@ -20,7 +20,7 @@ def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
     patience = TIMEOUTS * cluster.timeout_seconds
     current: Release | None = release
     if release.pending and release.age < patience:
-        say(f"waiting for another helm: {release.name} is {release.status} since {release.age:.0f} s")
+        say(f"waiting for another helm: {release.name} has been {release.status} for {release.age:.0f} s")
     while current and current.pending and current.age < patience:
         time.sleep(min(POLL, patience - current.age))
         current = record.find(cluster, release.name)

@@ -579,7 +579,7 @@ def test_an_answer_that_is_no_list_of_branches_decides_nothing(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
     for ask in (checkout.stage_branches, lambda: checkout.remote_head("main")):
-        with pytest.raises(Outside, match=r"origin answered what is no list of branches\. Nothing was decided\."):
+        with pytest.raises(Outside, match=r"origin did not answer with a list of branches\. Nothing was decided\."):
             ask()
     hostile.tried("remote's answers")
 

@@ -154,7 +154,7 @@ def test_plain_http_may_go_to_this_machine(host: str) -> None:
 @pytest.mark.parametrize("setting", ["sentry_org", "sentry_project"])
 def test_a_setting_that_would_lead_to_another_path_is_refused(name: str, setting: str, hostile: Hostile) -> None:
     settings = replace(Settings(sentry_org="acme", sentry_project="weather"), **{setting: name})
-    with pytest.raises(Usage, match="which no Sentry slug can be") as caught:
+    with pytest.raises(Usage, match="which cannot be a Sentry slug") as caught:
         monitors.connect(settings, "token")
     assert str(caught.value).isprintable()
     hostile.tried("settings of a branch", str(caught.value))

@@ -176,7 +176,7 @@ def test_bytes_of_a_path_that_the_locale_does_not_know_arrive_unchanged() -> Non
 def test_an_argument_that_is_not_utf8_is_one_sentence(argument: str, hostile: Hostile) -> None:
     with pytest.raises(Usage) as caught:
         shell.run("echo", argument)
-    assert str(caught.value) == f"echo takes UTF-8 alone, and {argument!a} is not. Use another name"
+    assert str(caught.value) == f"echo takes only UTF-8, and {argument!a} is not. Use another name"
     hostile.tried("locales", str(caught.value))
 
 

@@ -213,7 +213,7 @@ def test_user_code_that_exits_is_an_error(tmp_path: Path) -> None:
 def test_user_code_that_ends_the_process_is_told_with_its_last_words(tmp_path: Path) -> None:
     code = "import os, sys\nprint('one')\nprint('the end', flush=True)\nos._exit(7)"
     assert failure(tmp_path, code) == (
-        "loading the datasets project:DATASETS ended the process with exit code 7. Its last words: the end"
+        "loading the datasets project:DATASETS ended the process with exit code 7. It printed last: the end"
     )
     silent = failure(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert silent == "loading the datasets project:DATASETS ended the process with exit code -9"
@@ -600,7 +600,7 @@ def test_much_output_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     code = "print('x' * 50_000_000)\nprint('the end', flush=True)\nimport os\n"
     tracemalloc.start()
     said = failure(tmp_path, f"{code}os._exit(3)")
-    assert said.endswith("exit code 3. Its last words: the end")
+    assert said.endswith("exit code 3. It printed last: the end")
     hostile.tried("user code", said)
     said = failure(tmp_path, "DATASETS = [Good('a', [{'x': 'x' * 50_000_000}])]")
     assert said == "the datasets project:DATASETS are more than 1,000,000 bytes as JSON. Check what they hold"
