@@ -227,7 +227,7 @@ class Checkout:
             if mode in (LINK, SUBMODULE) or (part != path and mode.startswith("100")):
                 kind = {LINK: "a symbolic link", SUBMODULE: "a submodule"}.get(mode, "a file")
                 raise Refused(
-                    f"{self._on_main(part)} is {kind}, so {path} cannot be read there. Put a plain one there."
+                    f"{self._on_main(part)} is {kind}, so {path} cannot be read there. Replace it with a plain one."
                 )
             if part == path and blob:
                 return blob
@@ -361,7 +361,7 @@ def _without_main(own: Settings, say: Callable[[str], object]) -> Settings:
     """In no checkout a person's own settings are all there is: no branch has written them."""
     settings, file = rules.without_main(own), own.project / "pyproject.toml"
     if not {"namespace", "kube_context"} <= own.given and file.is_file():
-        say(f"{own.project} is in no git checkout. Where releases are is what {file} and the kubeconfig say.")
+        say(f"{own.project} is in no git checkout. Settings are read from {file} and the kubeconfig.")
     if settings != own:
         say(f"sentry-url of {file} is not used, because no main confirms it. Set SENTRY_URL to {own.sentry_url}.")
     return settings
@@ -375,7 +375,7 @@ def _confirm_main(found: Checkout, own: Settings) -> None:
     if commits[0] != commits[1] and (default := rules.main_of(text, where)) != own.main:
         raise Refused(
             f"{own.project / 'pyproject.toml'} says that main is {own.main!r}, and {where} says {default!r}. "
-            "Production's branch is what the default branch says: correct one of them, or set STAGING_MAIN."
+            "Both must name production's branch. Correct one of them, or set STAGING_MAIN."
         )
 
 

@@ -64,7 +64,7 @@ def check_place(own: Settings, main: Settings, where: str) -> None:
             setting = name.replace("_", "-")
             raise Refused(
                 f"{setting} is {here!r} in this branch's pyproject.toml, and {repr(there) if there else 'not set'} on "
-                f"{where}. A cleanup would look in the wrong place. Change it on {where} first, or take it out here."
+                f"{where}. A cleanup would look in the wrong place. Change it on {where} first, or remove it here."
             )
 
 
@@ -151,7 +151,7 @@ def missing(cluster: Cluster, new: Values) -> list[str]:
     result = cluster.kubectl("get", *names, "--ignore-not-found", "-o", "name", check=False)
     barred = sorted(set(CANNOT.findall(result.stderr)))
     if result.code and not barred:
-        return [*found, f"what the jobs refer to could not be looked for: {plain(result)}"]
+        return [*found, f"cannot look for what the jobs refer to: {plain(result)}"]
     lines = (line.partition("/") for line in result.stdout.split())
     where = f"namespace {cluster.namespace}"
     there = {(kind.partition(".")[0], name) for kind, _, name in lines}
@@ -162,7 +162,7 @@ def missing(cluster: Cluster, new: Values) -> list[str]:
     ]
     if barred:
         found.append(
-            f"whether the {', '.join(barred)} that jobs refer to exist is unknown: the account may not get them"
+            f"cannot check whether the {', '.join(barred)} that jobs refer to exist: the account may not get them"
         )
     return found
 

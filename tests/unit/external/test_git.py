@@ -428,7 +428,7 @@ def test_what_is_no_plain_file_in_plain_folders_is_no_new_dataset(
         checkout.main_version("templates/latest.zarr", WIND)
     assert str(caught.value) == (
         f"{path} on origin/main is {kind}, so templates/latest.zarr/zarr.json cannot be read there. "
-        "Put a plain one there."
+        "Replace it with a plain one."
     )
 
 
