@@ -99,7 +99,7 @@ def deploy_command(
 @reported
 def init_command(
     environment: Annotated[
-        str, typer.Option(help="Existing GitHub environment. Default: that of the workflows, else staging.")
+        str, typer.Option(help="GitHub environment of the workflows. Default: the one they name now, else staging.")
     ] = "",
     datasets: Datasets = None,
     check: Annotated[bool, typer.Option("--check", help="Only report what is missing or out of date.")] = False,
