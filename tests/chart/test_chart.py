@@ -71,6 +71,7 @@ def test_the_record_stands_in_annotations_of_the_cron_job(helm: Path, reader: Re
         "staging-cronjobs/commit": "1234567e8",
         "staging-cronjobs/image": "example.registry/weather:1234567e8",
         "staging-cronjobs/key": "update",
+        "staging-cronjobs/stores": '["s3://weather-data/ridge-snow/v0.2.0.icechunk"]',
         "staging-cronjobs/paused": "true" if suspend else "false",
     }
 

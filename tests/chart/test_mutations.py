@@ -17,7 +17,6 @@ SCHEMA: Object = json.loads(values.schema())
 INERT = {
     ("record", "format"): "a newer one is refused",
     ("record", "template_path"): "for checks against main",
-    ("record", "stores"): "for cleanup, which names them",
     ("global",): "Helm's own",
 }
 WRONG: Object = {"string": 5, "boolean": "yes", "object": "x", "array": "x", "integer": "one"}

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import Refused, StagingError, Usage
 from ..output import github
 from ..output.github import shown
-from ..output.printing import say, show_text
+from ..output.printing import say, show, show_text
 from .exits import reported
 from .options import (
     Branch,
@@ -98,6 +99,9 @@ def cleanup_command(
     all_versions: Annotated[
         bool, typer.Option("--all-versions", help="Clean up all staged versions of --dataset-id.")
     ] = False,
+    promoted: Annotated[
+        bool, typer.Option("--promoted", help="Clean up every staged version that main has now.")
+    ] = False,
     yes: Yes = False,
     drain: Annotated[
         bool, typer.Option("--drain", help="Suspend the jobs and wait for running Jobs to finish.")
@@ -120,12 +124,19 @@ def cleanup_command(
     from ..model.settings import seconds
 
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
-    if all_versions or len(branch or ()) > 1:
+    if promoted and (branch or dataset_id or version or all_versions):
+        raise Usage("--promoted finds the versions itself. Leave the other options that name some out.")
+    if promoted or all_versions or len(branch or ()) > 1:
         from ..output import terminal
         from ..verbs import cleanup
 
         settings = settings_of_main(namespace, kube_context)
-        found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
+        if promoted:
+            found = cleanup.promoted(settings, say)
+        else:
+            found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
+        if not found.stores:
+            return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
         flags = [f"--drain-limit={drain_limit}"] if drain else []
         flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
         flags += ["--branch-deleted"] if branch_deleted else []
@@ -136,6 +147,61 @@ def cleanup_command(
     staged = target((branch or [""])[0], dataset_id, version)
     settings = settings_of_main(namespace, kube_context)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
+    return None
+
+
+@app.command(name="guard")
+@reported
+def guard_command(
+    pause: Annotated[
+        bool, typer.Option("--pause", help="Suspend the jobs that would write too, and wait for running Jobs.")
+    ] = False,
+    warn: Annotated[bool, typer.Option("--warn", help="Only warn: exit 0.")] = False,
+    wait: Annotated[str, typer.Option(help="How long --pause waits for running Jobs, such as 90m.")] = "30m",
+    stop: Annotated[bool, typer.Option("--stop", help="After that time, delete the Jobs that still run.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail also when the check itself fails. Without it, that is a warning.")
+    ] = False,
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Check that no staged version still writes what production will write. Run it before production's deploy."""
+    from ..external import cluster as clusters
+    from ..model.settings import seconds
+    from ..verbs import guard
+
+    limit = seconds(wait, "--wait")
+    if (warn and pause) or (stop and not pause):
+        raise Usage("--warn and --pause exclude each other, and --stop needs --pause. Choose one way.")
+    try:
+        settings = settings_for(namespace, kube_context)
+        cluster = clusters.connect(settings)
+        found = guard.look(settings, cluster)
+        if found.problems and strict:
+            raise Refused(f"{found.problems[0]}. Nothing was changed.")
+        left = guard.pause(cluster, found.active, limit, say, stop=stop) if pause and found.active else []
+    except StagingError as error:
+        if strict:
+            raise
+        return github.annotate("warning", f"The guard did not work, so two writers are possible. {error}")
+    for problem in found.problems:
+        github.annotate("warning", problem)
+    if left:
+        raise Refused(
+            f"{', '.join(left)} still run after {wait}, and write the stores that production would write. Wait for "
+            "their end, or pass --stop."
+        )
+    if found.active and not (warn or pause):
+        raise Refused(
+            f"{'; '.join(map(str, found.active))}. Two writers would damage {', '.join(found.stores)}. Run `staging "
+            "guard --pause` or `staging cleanup --promoted` before production is deployed."
+        )
+    for conflict in found.conflicts:
+        kind = "warning" if warn and conflict.active else "notice"
+        done = ". It is paused now" if pause and conflict.active else ""
+        github.annotate(kind, f"{conflict}{done}. To remove it: staging cleanup --promoted")
+    if not found.conflicts:
+        show(f"No staged version in {cluster} has a version that main has too.")
     return None
 
 

@@ -107,6 +107,28 @@ class Checkout:
         except OSError as error:
             raise Outside(f"cannot read {path}: {error.strerror}") from None
 
+    def _text(self, path: str) -> str:
+        """A file of the work tree; empty for one that is not there, or is no file."""
+        try:
+            return (self.folder / path).read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def version_here(self, template_path: str, dataset_id: str) -> tuple[str, str] | None:
+        """The dataset's version in the work tree, and the file that says so; None when no template is the dataset's.
+
+        A template that has moved is found by its id. Raises `Refused` for one that cannot be read.
+        """
+        if (self.folder / self.relative(template_path) / METADATA).is_file():
+            template = self.template_here(template_path)
+            return template.version_of(dataset_id), template.where
+        for path in self._git("ls-files", "-z").stdout.split("\0"):
+            if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self._text(path):
+                template = self.template_here(_folder(path))
+                if template.attributes.get("dataset_id") == dataset_id:
+                    return template.version_of(dataset_id), template.where
+        return None
+
     def template_on_main(self, template_path: str) -> Template | None:
         """The template on main, as fetched; None when main has nothing in its place.
 

@@ -36,6 +36,11 @@ def owner(resource: Mapping[str, Any]) -> tuple[str, str]:
     return annotations.get("meta.helm.sh/release-name", ""), annotations.get("meta.helm.sh/release-namespace", "")
 
 
+def everything(cluster: Cluster) -> dict[str, Object]:
+    """All CronJobs of the namespace by name, whoever made them."""
+    return {c["metadata"]["name"]: c for c in cluster.get("cronjobs", "")}
+
+
 def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     """Those of the CronJobs `names` that exist, whoever made them."""
     if not names:
@@ -64,6 +69,23 @@ def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | 
     return sorted(j["metadata"]["name"] for j in jobs if not _over(j))
 
 
+def running(cluster: Cluster, cronjobs: Collection[str]) -> dict[str, Object]:
+    """The Jobs of these CronJobs that run now, by name, whatever their releases."""
+    jobs = {j["metadata"]["name"]: j for j in cluster.get("jobs", f"{LABEL}release") if not _over(j)}
+    return {name: jobs[name] for name in sorted(jobs) if _makers(jobs[name], "CronJob") & {*cronjobs}}
+
+
+def made_by(job: Mapping[str, Any], cronjobs: Collection[str]) -> bool:
+    """Whether one of these CronJobs made the Job, or a person from it."""
+    return bool(_makers(job, "CronJob") & {*cronjobs})
+
+
+def stop(cluster: Cluster, jobs: Mapping[str, Object]) -> None:
+    """Delete Jobs, given by name, and their pods."""
+    for name, job in jobs.items():
+        _delete(cluster, "jobs", name, job["metadata"]["uid"])
+
+
 def remains(cluster: Cluster, release: Release) -> list[str]:
     """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
     found = cluster.get_all(("cronjobs", "jobs", "pods"), _selector(release))
@@ -80,17 +102,17 @@ def delete_leftovers(cluster: Cluster, release: Release) -> None:
     for name, cronjob in sorted(existing(cluster, release.job_names).items()):
         going = "deletionTimestamp" in cronjob["metadata"]
         if owner(cronjob) == (release.name, cluster.namespace) and not going:
-            _delete(cluster, name, cronjob["metadata"]["uid"])
+            _delete(cluster, "cronjobs", name, cronjob["metadata"]["uid"])
 
 
-def _delete(cluster: Cluster, name: str, uid: str) -> None:
-    """Delete a CronJob with its Jobs if it still is the one that was seen; one that is gone already is done."""
+def _delete(cluster: Cluster, kind: str, name: str, uid: str) -> None:
+    """Delete an object with all that it made, if it still is the one that was seen; one that is gone is done."""
     options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
     body = json.dumps({**options, "preconditions": {"uid": uid}})
-    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/cronjobs/{name}"
+    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/{kind}/{name}"
     result = cluster.kubectl("delete", "--raw", path, "-f", "-", stdin=body, check=False)
     if result.code and "(NotFound)" not in result.stderr:
-        raise Outside(f"{cluster}: kubectl could not delete CronJob {name}: {plain(result)}")
+        raise Outside(f"{cluster}: kubectl could not delete {kind}/{name}: {plain(result)}")
 
 
 def _over(job: Mapping[str, Any]) -> bool:

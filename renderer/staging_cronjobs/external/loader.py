@@ -86,7 +86,9 @@ def entry(dataset: object, image: str, only: str, name: str = "the dataset") -> 
             raise Complaint(f"{shown(dataset)} has no dataset_id that is a string. Remove it from the datasets")
         name = f"dataset {dataset_id!r}"
         found = {"dataset_id": dataset_id, "cronjobs": []}
-        return found if only and dataset_id != only else plain({**found, **facts(dataset, name, image)}, name)
+        if only and dataset_id != only:
+            return {**found, **written(dataset)}
+        return plain({**found, **facts(dataset, name, image)}, name)
     except (Complaint, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -98,13 +100,32 @@ def facts(dataset: Any, name: str, image: str) -> dict[str, object]:
     found: dict[str, object] = {}
     template = getattr(dataset, "template_config", None)
     if template is not None:
-        stores = getattr(dataset, "store_factory", None)
         found["version"] = str(template.version)
         found["template_path"] = os.path.abspath(str(template.template_path()))
-        found["primary_url"] = str(stores.primary_url()) if stores is not None else None
-        found["replica_urls"] = [str(url) for url in stores.replica_urls()] if stores is not None else []
+        found |= stores(dataset)
     found["cronjobs"] = cronjobs(dataset, name, image)
     return found
+
+
+def stores(dataset: Any) -> dict[str, object]:
+    """Where it writes; nothing for a dataset without stores."""
+    factory = getattr(dataset, "store_factory", None)
+    if factory is None:
+        return {}
+    return {
+        "primary_url": str(factory.primary_url()),
+        "replica_urls": [str(url) for url in factory.replica_urls()],
+    }
+
+
+def written(dataset: Any) -> dict[str, object]:
+    """Where a dataset writes that is not the wanted one; its errors are no reason to fail."""
+    try:
+        return stores(dataset)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return {}
 
 
 def cronjobs(dataset: Any, name: str, image: str) -> list[object]:

@@ -26,6 +26,7 @@ class Settings:
     kube_context: str = ""  # default: the kubeconfig's
     skip_jobs: tuple[str, ...] = ()  # keys of jobs that are never staged: they write outside the version's stores
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
+    store_isolation: str = "version"  # or "none": where a version writes need not have the version in its URL
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
     timeout: str = "5m"  # Helm's --timeout
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
@@ -37,6 +38,7 @@ class Settings:
 NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
 # Where things are. A stage branch's own file does not decide that: only options, the environment and main's file do.
 PLACE = frozenset({"repository", "namespace", "kube_context", "sentry_org", "sentry_project", "sentry_url"})
+CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version", "none")}
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
 LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
@@ -148,8 +150,9 @@ def _value(where: str, name: str, value: object) -> Any:
 
 def _checked(settings: Settings) -> Settings:
     """The same settings. Raises `Usage` for one that cannot be used."""
-    if settings.first_deploy not in ("running", "paused"):
-        raise Usage(f'first-deploy is {settings.first_deploy!r}. It must be "running" or "paused".')
+    for name, words in CHOICES.items():
+        if (value := getattr(settings, name)) not in words:
+            raise Usage(f'{_shown(name)} is {value!r}. It must be "{words[0]}" or "{words[1]}".')
     for name in ("remote", "main"):
         if not REF.fullmatch(value := getattr(settings, name)):
             raise Usage(f"{name} is {value!r}. It must be a name that git takes.")

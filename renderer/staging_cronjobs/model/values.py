@@ -16,6 +16,7 @@ from .staged_version import StagedVersion
 
 LABEL = "staging-cronjobs/"
 JOB_LABEL = f"{LABEL}job."
+STORES = f"{LABEL}stores"  # an annotation of each CronJob: where its version writes, as JSON
 FORMAT = 1
 HELM_MARKS = ("helm.sh/", "meta.helm.sh/")  # by these Helm runs, keeps or adopts what it finds them on
 _OBJECT: dict[str, Any] = {"type": "object"}

@@ -216,6 +216,25 @@ class Targets:
     stores: dict[StagedVersion, list[str]]
 
 
+def promoted(settings: Settings, say: Say) -> Targets:
+    """The staged versions of this repository that main has too; `say` gets what could not be compared."""
+    checkout, cluster = git.checkout(settings), clusters.connect(settings)
+    listed, unproven = record.listing(cluster)
+    found: dict[StagedVersion, list[str]] = {}
+    for release in listed:
+        facts = release.values.record
+        if not git.same_repository(facts.repository, checkout.repository):
+            continue
+        try:
+            if checkout.main_version(facts.template_path, facts.dataset_id) == facts.version:
+                found[facts.staged_version] = facts.stores
+        except Refused as error:
+            unproven[release.name] = str(error)
+    for name, why in sorted(unproven.items()):
+        say(f"{name} is left alone, because it cannot be compared with main: {why}")
+    return Targets(cluster, found)
+
+
 def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: str, all_versions: bool) -> Targets:
     """The staged versions that the options name. Raises `Usage`, or `Refused` when nothing of the dataset is staged."""
     staged = [StagedVersion.from_branch(branch) for branch in dict.fromkeys(named)]

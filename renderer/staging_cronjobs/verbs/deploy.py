@@ -15,7 +15,7 @@ from ..model.settings import Settings
 from ..model.spec import pod_of
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
-from . import Say, preflight, recovery
+from . import Say, isolation, preflight, recovery
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,32 @@ def deploy(
     preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
     preflight.check_committed(checkout, allow_dirty=allow_dirty)
     say("loading the datasets")
-    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    datasets = load(staged.dataset_id)
+    dataset = catalogue.find(datasets, staged.dataset_id)
     main = f"{settings.remote}/{settings.main}"
     main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
     preflight.check_main(staged, main, main_version)
     cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
+    isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
     production = _production(dataset, settings)
     names = [job.name for job in new.jobs.values()]
-    found = kubectl.existing(cluster, {*names, *production.values()})
+    found = kubectl.everything(cluster)
     theirs = {key: found[name] for key, name in production.items() if name in found}
     if main_version is None:
         there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
+    isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
+    isolation.check_alone(new, isolation.named(new, theirs.values()))
     preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
-    warnings += preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
+    warnings += (
+        isolation.archivers(new) + preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
+    )
     # Late: what a person pauses or resumes from here on would be undone.
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)

@@ -1,0 +1,99 @@
+"""One writer for each store: what else in the namespace writes, and what a job may write outside of its stores."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import Refused
+from ..external import kubectl
+from ..external.cluster import Cluster
+from ..model import stores
+from ..model.catalogue import Dataset
+from ..model.settings import TABLE, Settings
+from ..model.spec import pod_of
+from ..model.values import STORES, Values, name_of
+
+ARCHIVER = re.compile(r"(?<![a-z])archiv")  # what a job is called that keeps what it reads, for all versions together
+TWO_WRITERS = "Two writers would damage it."
+
+Writer = tuple[str, list[str]]  # who, and its stores
+
+
+def check_own(new: Values, settings: Settings) -> None:
+    """Every store must have the version in its URL, or the next version would write there too."""
+    version = new.record.version
+    for url in new.record.stores if settings.store_isolation == "version" else ():
+        if not stores.is_own(url, version):
+            raise Refused(
+                f"the store {url} of {new.record.dataset_id} does not have version {version} in its URL, so other "
+                f"versions may write there too. Put v{version} in it, or set "
+                f'store-isolation = "none" in {TABLE} if your versions are apart in another way'
+            )
+
+
+def check_alone(new: Values, writers: Iterable[Writer]) -> None:
+    """Nothing else in the namespace may write one of the stores, or in one, or around one."""
+    for who, theirs in writers:
+        if url := stores.first_shared(new.record.stores, theirs):
+            raise Refused(f"{who} writes {url} too. {TWO_WRITERS} Remove one of them first, or use another store.")
+
+
+def writers(
+    cluster: Cluster,
+    settings: Settings,
+    cronjobs: Mapping[str, Mapping[str, Any]],
+    datasets: Iterable[Dataset],
+    new: Values,
+) -> Iterator[Writer]:
+    """What writes in the namespace beside this staged version: other releases, and the datasets that production runs.
+
+    Raises `Refused` for a release that does not say where it writes.
+    """
+    release = new.record.staged_version.release
+    for name, cronjob in sorted(cronjobs.items()):
+        other = kubectl.release_of(cronjob)
+        if other and other != release and kubectl.owner(cronjob) == (other, cluster.namespace):
+            yield f"CronJob {name} of release {other}", _recorded(name, cronjob)
+    for dataset in datasets:
+        start = settings.job_prefixes.get(dataset.dataset_id, dataset.dataset_id)
+        names = [name for name in cronjobs if name.startswith(f"{start}-")]
+        if names and dataset.dataset_id != new.record.dataset_id:
+            yield f"production's CronJob {min(names)} of dataset {dataset.dataset_id}", dataset.stores
+
+
+def named(new: Values, production: Collection[Mapping[str, Any]]) -> Iterator[Writer]:
+    """Production's jobs of this dataset that name one of the stores in their command or variables."""
+    for cronjob in production:
+        text = json.dumps(pod_of(cronjob["spec"]))
+        yield f"production's CronJob {name_of(cronjob)}", [url for url in new.record.stores if url in text]
+
+
+def archivers(new: Values) -> list[str]:
+    """One sentence for each job that by its name writes outside of the stores."""
+    return [
+        f"{key} may write outside of this version's stores, where production's job writes too: its name or command "
+        f'says that it archives. If so, leave it out: skip-jobs = ["{key}"] in {TABLE}'
+        for key, job in new.jobs.items()
+        if any(ARCHIVER.search(text) for text in (key, *_commands(pod_of(job.spec))))
+    ]
+
+
+def _recorded(name: str, cronjob: Mapping[str, Any]) -> list[str]:
+    text = (cronjob["metadata"].get("annotations") or {}).get(STORES, "[]")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(url, str) for url in found):
+        raise Refused(
+            f"CronJob {name} has the annotation {STORES}, which is no list of stores, so whether it writes the same "
+            "is unknown. Deploy its version again, or delete that CronJob."
+        )
+    return found
+
+
+def _commands(pod: Mapping[str, Any]) -> Iterator[str]:
+    for container in pod["containers"]:
+        yield from container.get("command") or ()
+        yield from container.get("args") or ()
