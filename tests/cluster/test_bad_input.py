@@ -565,7 +565,7 @@ def test_a_program_is_missing(world: World, tmp_path: Path, program: str) -> Non
         found = shutil.which(name, path=world.staging.environment["PATH"])
         assert found
         tmp_path.joinpath(name).symlink_to(found)
-    says(world.deploy(environment={"PATH": str(tmp_path)}), OUTSIDE, f"{program} is not installed", "install it")
+    says(world.deploy(environment={"PATH": str(tmp_path)}), OUTSIDE, f"{program} is not installed", "Install it")
 
 
 def test_helm_is_too_old(world: World, tmp_path: Path) -> None:
