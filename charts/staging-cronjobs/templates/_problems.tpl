@@ -60,9 +60,9 @@
 {{- end }}
 {{- end }}
 
-{{/* A line for each text that toYaml empties or lets be misread, and for each number that Helm may have changed. */}}
+{{/* A line for each text that toYaml empties without a word, and for each number that Helm may have changed. */}}
 {{- define "staging-cronjobs.lost" -}}
-{{- $lost := "[\\x7f-\\x9f\\x{2028}\\x{2029}\\x{fffe}\\x{ffff}]" }}
+{{- $lost := "[\\x7f-\\x9f\\x{fffe}\\x{ffff}]" }}
 {{- if kindIs "map" .value }}
   {{- range $key, $item := .value }}
     {{- if or (eq $key "<<") (regexMatch $lost $key) }}
@@ -76,7 +76,7 @@
   {{- end }}
 {{- else if kindIs "string" .value }}
   {{- if regexMatch $lost .value }}
-- {{ .path }} holds a character that YAML cannot carry (U+007F to U+009F, U+2028, U+2029, U+FFFE or U+FFFF): remove it
+- {{ .path }} holds a character that YAML cannot carry (U+007F to U+009F, U+FFFE or U+FFFF): remove it
   {{- end }}
 {{- else if or (gt (float64 .value) 9007199254740991.0) (lt (float64 .value) -9007199254740991.0) }}
 - {{ .path }} is {{ printf "%.0f" (float64 .value) }}: Helm keeps integers exact only up to 9007199254740991; write it as a string

@@ -12,9 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEEPEST = 60  # levels of a value; a CronJob needs about 20
 EXACT = 2**53 - 1  # Helm reads every number as a 64-bit float: beyond, two integers would be one
-# Characters that empty a whole spec without a word when Helm writes YAML (toYaml), U+0085, which becomes a space, and
-# those that it writes as they are and its reader takes for the end of a line: `record.py` trusts no manifest with them.
-UNWRITABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]")
+# Characters that empty a whole spec without a word when Helm writes YAML (toYaml), and U+0085, which becomes a space.
+UNWRITABLE = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 def without_nulls(value: Any) -> Any:

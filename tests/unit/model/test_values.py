@@ -240,8 +240,6 @@ ARGS = "spec.jobTemplate.spec.template.spec.containers.0.args"
         (ARGS, ["ok", "a\x7fb"], "Helm: spec.jobTemplate.spec.template.spec.containers[0].args[1] holds the c"),
         (ARGS, ["a\x85b"], "containers[0].args[0] holds the character U+0085, which YAML cannot carry"),
         (ARGS, ["\ufffe"], "containers[0].args[0] holds the character U+FFFE"),
-        (ARGS, ["a\u2028b"], "containers[0].args[0] holds the character U+2028"),
-        (ARGS, ["a", "\u2029"], "containers[0].args[1] holds the character U+2029"),
         (ARGS, ["\ud83d"], "containers[0].args[0] holds the character U+D83D"),
         (
             "spec.jobTemplate.spec.template.metadata",
