@@ -294,4 +294,5 @@ def cleanup_version(
     terminal.plan(plan, say)
     confirm(yes)
     cleanup.run(plan, say, drain=drain)
-    shown("Cleanup", lambda: terminal.cleaned(plan))
+    against = cleanup.against_deleting(settings, plan)
+    shown("Cleanup", lambda: terminal.cleaned(plan, against))

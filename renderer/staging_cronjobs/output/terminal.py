@@ -158,8 +158,8 @@ def _fate_of_monitor(found: "Plan", slug: str) -> str:
     return "deleted" if any(monitor.slug == slug for monitor in found.found) else "does not exist"
 
 
-def cleaned(found: "Plan") -> None:
-    """What is gone, how to bring the branch back, and the stores that stay."""
+def cleaned(found: "Plan", against: str) -> None:
+    """What is gone, how to bring the branch back, and the stores that stay; `against` speaks against deleting them."""
     record = found.release.values.record
     show(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
     if found.project:
@@ -171,10 +171,13 @@ def cleaned(found: "Plan") -> None:
         show("These stores were not deleted:")
         for store in record.stores:
             show(f"  {store}")
+    if against:
+        return show(against)
     if on_s3 := [store for store in record.stores if store.startswith("s3://")]:
-        show("To delete them too, unless main has this version by now:")
+        show("Main does not have this version. To delete the stores too:")
         for store in on_s3:
             show(f"  {shlex.join(('aws', 's3', 'rm', '--recursive', store))}")
+    return None
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
+from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record, sentry, shell
 from ..external.cluster import Cluster
@@ -123,6 +123,36 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
         )
     if left:
         helm.uninstall(cluster, left, keep_history=False)
+
+
+def against_deleting(settings: Settings, plan: Plan) -> str:
+    """What speaks against deleting the stores that stay, by main as it is now; empty when nothing does.
+
+    To be asked last: while a cleanup drains, main may get this version, and production then writes these stores.
+    """
+    facts = plan.release.values.record
+    if not facts.stores:
+        return ""
+    try:
+        on_main = _versions_on_main(settings, plan)
+    except StagingError as error:
+        return f"These may be production's stores now, so check before you delete them. Main could not be read: {error}"
+    if facts.version in on_main:
+        return f"These are production's stores now: main has version {facts.version}. Do not delete them."
+    return ""
+
+
+def _versions_on_main(settings: Settings, plan: Plan) -> set[str | None]:
+    """The versions of the dataset that main has: one, none, or several where several templates have its id."""
+    facts, checkout = plan.release.values.record, plan.checkout or git.find(settings)
+    if checkout is None or not git.same_repository(checkout.repository, facts.repository):
+        raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
+    checkout.fetch_main()
+    version = checkout.main_version(facts.template_path, facts.dataset_id)
+    if version is not None:
+        return {version}
+    folders = checkout.templates_on_main(facts.dataset_id)  # main may have moved it
+    return {checkout.main_version(folder, facts.dataset_id) for folder in folders}
 
 
 def _check_unchanged(plan: Plan, branch: str) -> None:

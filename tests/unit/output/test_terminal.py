@@ -134,7 +134,8 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
         yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), [text], c, suspend=s)
     for plan in plans(text):
         yield lambda plan=plan: terminal.plan(plan, printing.say)
-        yield lambda plan=plan: terminal.cleaned(plan)
+        yield lambda plan=plan: terminal.cleaned(plan, "")
+        yield lambda plan=plan: terminal.cleaned(plan, text)
     yield lambda: print(markdown.deployed(outcome(text), datetime(2026, 1, 5, tzinfo=UTC)))
     yield lambda: print(markdown.ended(Refused(text)))
     yield lambda: printing.say(text)
