@@ -432,6 +432,74 @@ def test_a_cronjob_in_place_of_ours_is_refused(
     assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its" in done.stderr
 
 
+# The stores
+
+
+def release_on_main(repository: Repository, staged: StagedVersion) -> None:
+    """Main gets the version of a staged version, as a merge of its branch does."""
+    repository.checkout("main")
+    repository.bump(staged.dataset_id, staged.version)
+    repository.commit()
+    repository.push("main")
+
+
+def test_stores_that_nobody_writes_come_with_the_command_that_deletes_them(
+    staging: Staging, repository: Repository, staged: StagedVersion
+) -> None:
+    done = staging.run(repository.path, *CLEANUP, "--yes")
+    command = "  aws s3 rm --recursive s3://weather-data/ridge-snow/v0.2.0.icechunk\n"
+    assert done.stdout.endswith(f"Main does not have this version. To delete the stores too:\n{command}")
+
+
+def test_stores_that_are_productions_by_now_come_without_a_command(
+    staging: Staging, repository: Repository, staged: StagedVersion
+) -> None:
+    release_on_main(repository, staged)
+    done = staging.run(repository.path, *CLEANUP, "--yes")
+    assert done.stdout.endswith(
+        "These stores were not deleted:\n"
+        "  s3://weather-data/ridge-snow/v0.2.0.icechunk\n"
+        "These are production's stores now: main has version 0.2.0. Do not delete them.\n"
+    )
+
+
+def test_a_version_that_main_got_while_its_jobs_ended_is_productions(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """Main is asked last."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    sentry.server.inject(meanwhile(lambda: release_on_main(repository, RIDGE)), method="GET", skip=1)
+    done = staging.run(repository.path, *CLEANUP, "--yes", **sentry.environment)
+    assert "These are production's stores now: main has version 0.2.0." in done.stdout
+
+
+def test_a_main_that_cannot_be_read_is_no_reason_to_delete_stores(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    repository.git("fetch", "--quiet", "origin")
+    repository.remote.rename(repository.remote.with_name("away.git"))
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch")
+    assert "These may be production's stores now, so check before you delete them. Main could not be" in done.stdout
+    assert "aws s3 rm" not in done.stdout
+    assert finished(live)
+
+
+def test_of_many_each_says_whose_its_stores_are(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    second = StagedVersion("ridge-snow", "0.3.0")
+    push(repository, second)
+    install(staging, repository, second)
+    release_on_main(repository, staged)
+    done = staging.run(repository.path, "cleanup", "--dataset-id", "ridge-snow", "--all-versions", "--yes")
+    assert [line for line in done.stdout.splitlines() if "aws s3 rm" in line] == [
+        "  aws s3 rm --recursive s3://weather-data/ridge-snow/v0.3.0.icechunk"
+    ]
+    assert done.stdout.count("These are production's stores now: main has version 0.2.0.") == 1
+    assert finished(live)
+
+
 # Many at once
 
 
