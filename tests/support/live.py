@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -94,6 +95,19 @@ class Staging:
     def catalogue(self, folder: Path, image: str = IMAGE) -> list[dict[str, Any]]:
         """The datasets of a repository's work tree as it is."""
         return self.run(folder, "catalogue", "--docker-image", image).json
+
+
+def with_helm(staging: Staging, folder: Path, *, before: str = "", after: str = "") -> Staging:
+    """The program with a helm on PATH that does these things around `helm upgrade`."""
+    search = staging.environment["PATH"]
+    real = shutil.which("helm", path=search)
+    folder.mkdir()
+    script = folder / "helm"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = upgrade ] || exec {real} "$@"\n{before}\n{real} "$@"\ncode=$?\n{after}\nexit $code\n'
+    )
+    script.chmod(0o755)
+    return Staging({**staging.environment, "PATH": f"{folder}{os.pathsep}{search}"})
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals | None = None, seconds: float = 60) -> Done:

@@ -204,7 +204,8 @@ def _monitors(project: sentry.Project | None, release: Release) -> tuple[list[Mo
 
 def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> None:
     """Pause, then wait for the Jobs that run. Raises `Unfinished` when they outlast the limit."""
-    if not release.values.suspend:
+    live = kubectl.existing(cluster, release.newest.names)
+    if not release.values.suspend or not all(cronjob["spec"].get("suspend") for cronjob in live.values()):
         say(f"pausing release {release.name}")
         control.suspend_all(cluster, release, True, "paused to drain")
     deadline = time.monotonic() + limit
