@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, wait_until
+from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, make_job, make_unfinished, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile
 from staged import OWNER, Sentry, install, names, push, push_other
@@ -21,7 +22,7 @@ from terminal import Terminal
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 
-DONE, USAGE, REFUSED, OUTSIDE, UNFINISHED = 0, 2, 3, 4, 5
+DONE, USAGE, REFUSED, OUTSIDE, UNFINISHED, SUPERSEDED = 0, 2, 3, 4, 5, 6
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
 UPDATE, VALIDATE = names(RIDGE)
 ARCHIVE = RIDGE.job_name("archive")
@@ -29,7 +30,7 @@ CLEANUP = ("cleanup", "--branch", RIDGE.branch)
 FINALIZER = "staging-cronjobs.test/held"
 
 
-def snapshot(live: Namespace, repository: Repository) -> object:
+def snapshot(live: Namespace, repository: Repository) -> tuple[object, str]:
     """All that a command could have changed, Sentry aside."""
     objects = {
         f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
@@ -157,9 +158,25 @@ def test_a_monitor_that_a_late_check_in_made_again_is_noticed(
     late = meanwhile(lambda: sentry.check_in(UPDATE))
     sentry.server.inject(late, method="GET", skip=2)  # the plan's listing, the one before and the one after deleting
     done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
-    assert f"monitor {UPDATE} came back: a late check-in made it again; deleting it again" in done.stderr
+    assert f"a late check-in has made monitor {UPDATE}: deleting that too" in done.stderr
     assert len(sentry.deleted()) == 3
     assert finished(live, sentry)
+
+
+def test_a_first_check_in_that_comes_late_is_noticed(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """No monitor was found, neither for the plan nor when the pods were gone."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    sentry.check_in("ridge-snow-update")
+    late = meanwhile(lambda: sentry.check_in(UPDATE))
+    sentry.server.inject(late, method="GET", skip=2)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
+    assert f"  monitor  {UPDATE}: does not exist" in done.stderr
+    assert f"a late check-in has made monitor {UPDATE}: deleting that too" in done.stderr
+    assert sentry.slugs() == ["ridge-snow-update"]
+    assert finished(live)
 
 
 def test_a_monitor_that_keeps_coming_back(
@@ -409,7 +426,168 @@ def test_a_branch_whose_remote_goes_while_a_person_thinks(
     assert sentry.slugs() == [UPDATE, VALIDATE]
 
 
+# A plan that does not hold any more
+
+
+def deployed_again(revision: int = 2) -> str:
+    return f"release {RIDGE.release} has changed since the plan was made: it is deployed, revision {revision}. Nothing"
+
+
+def test_a_deploy_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    install(staging, repository, RIDGE)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == SUPERSEDED
+    assert f"error: {deployed_again()} was touched. Run the same command again for a new plan.\n" in done.stderr
+
+
+def test_a_deploy_after_another_cleanup_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """Its revision and status are those of the plan."""
+    staging.helm("uninstall", RIDGE.release, "--wait")
+    install(staging, repository, RIDGE)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == SUPERSEDED
+    assert deployed_again(1) in done.stderr
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_deploy_while_sentry_is_slow_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, pushed: bool
+) -> None:
+    """With or without a push before it; the plan's listing of monitors is its last step."""
+    before: list[object] = []
+
+    def deploy() -> None:
+        if pushed:
+            push_other(repository, RIDGE)
+        install(staging, repository, RIDGE)
+        before.append(snapshot(live, repository))
+
+    sentry.server.inject(meanwhile(deploy), method="GET")
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=SUPERSEDED, **sentry.environment)
+    assert deployed_again() in done.stderr
+    assert [snapshot(live, repository)] == before
+    assert not sentry.deleted()
+
+
+def test_a_push_while_sentry_is_slow_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    """Its deploy is on its way."""
+    old, new = repository.remote_head(RIDGE.branch), []
+    sentry.server.inject(meanwhile(lambda: new.append(push_other(repository, RIDGE))), method="GET")
+    objects = snapshot(live, repository)[0]
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=REFUSED, **sentry.environment)
+    assert f"branch {RIDGE.branch} has moved from {old[:12] if old else ''} to {new[0][:12]}." in done.stderr
+    assert snapshot(live, repository)[0] == objects
+    assert repository.remote_head(RIDGE.branch) == new[0]
+    assert not sentry.deleted()
+
+
+def test_a_branch_that_is_pushed_again_while_sentry_is_slow_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    repository.delete_remote_branch(RIDGE.branch)
+    sentry.server.inject(meanwhile(lambda: push(repository, RIDGE)), method="GET")
+    objects = snapshot(live, repository)[0]
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=SUPERSEDED, **sentry.environment)
+    assert f"branch {RIDGE.branch} is there again, at " in done.stderr
+    assert snapshot(live, repository)[0] == objects
+    assert repository.remote_head(RIDGE.branch)
+
+
+def test_a_cronjob_that_is_replaced_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    replace_with_theirs(live)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == REFUSED
+    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its." in done.stderr
+
+
+def draining(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> tuple[subprocess.Popen[str], str]:
+    """A cleanup that waits for a running Job, and that Job's name."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE, seconds=3600)
+    live.run_job(UPDATE, f"{UPDATE}-by-hand")
+    process = staging.start(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "30s", **sentry.environment)
+    wait_until(lambda: not repository.remote_head(RIDGE.branch), what="the deletion of the branch")
+    wait_until(lambda: all(job["spec"]["suspend"] for job in live.all("cronjobs")), what="the pause")
+    return process, f"{UPDATE}-by-hand"
+
+
+def test_a_deploy_while_jobs_end_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    process, job = draining(staging, repository, live, sentry)
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    jobs = live.all("cronjobs")
+    live.delete("jobs", job)
+    done = end(process)
+    assert done.code == UNFINISHED, done.stderr
+    assert f"release {RIDGE.release} was deployed again meanwhile, so it was left alone." in done.stderr
+    assert live.all("cronjobs") == jobs
+    assert repository.remote_head(RIDGE.branch)
+
+
+def test_a_cronjob_that_is_replaced_while_jobs_end_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    process, job = draining(staging, repository, live, sentry)
+    replace_with_theirs(live)
+    jobs = live.all("cronjobs")
+    if job in live.names("jobs"):  # it went with its CronJob
+        live.delete("jobs", job)
+    done = end(process)
+    assert done.code == UNFINISHED, done.stderr
+    assert "Rename or delete it, then run the same command again." in done.stderr
+    assert live.all("cronjobs") == jobs
+
+
+# Draining
+
+
+def test_a_job_that_fires_in_a_paused_release_is_suspended_to_drain(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    staging.run(repository.path, "pause", "--branch", RIDGE.branch)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": false}}')
+    make_job(live, UPDATE, managedBy="example.com/nobody")
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
+    assert f"pausing release {RIDGE.release}" in done.stderr
+    assert live.get("cronjobs", UPDATE)["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize("how", ["just made", "between attempts"])
+def test_a_job_that_has_not_ended_is_waited_for_whatever_its_status_says(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion, how: str
+) -> None:
+    job = make_unfinished(live, UPDATE, how)
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
+    assert f"waiting for 1 running Jobs: {job}" in done.stderr
+    assert f"1 Jobs of {RIDGE.release} still run after 1 s; it is paused" in done.stderr
+    assert live.names("jobs") == [job]
+    assert len(live.names("cronjobs")) == 2
+
+
 # What is not ours
+
+
+def replace_with_theirs(live: Namespace) -> None:
+    """Somebody puts a CronJob of their own in place of `update`."""
+    spec = live.get("cronjobs", UPDATE)["spec"]
+    live.delete("cronjobs", UPDATE)
+    theirs = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": UPDATE}, "spec": spec}
+    assert live.create(theirs).accepted
 
 
 @pytest.mark.parametrize("marks", ["none", "copied labels", "another release"])

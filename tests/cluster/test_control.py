@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from live import LABEL, Namespace, Staging, wait_until, with_helm
+from live import EXIT_CODE, LABEL, Namespace, Staging, make_job, make_unfinished, wait_until, with_helm
 from records import newest
 from repositories import Repository
 from staged import RUN_SECONDS, install, names
@@ -18,7 +18,6 @@ UPDATE, VALIDATE = names(RIDGE)
 PAUSE, RESUME = ("pause", "--branch", RIDGE.branch), ("resume", "--branch", RIDGE.branch)
 RUN = ("run", "--branch", RIDGE.branch, "--key", "update")
 DIFFERED = "CronJobs that differed from the release's record (recorded → found) were replaced:"
-EXIT_CODE = "staging-cronjobs.test/exit-code"
 FINALIZER = "staging-cronjobs.test/held"
 
 one_major = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
@@ -141,44 +140,15 @@ def test_a_job_that_is_being_deleted_is_not_called_paused(
 # Run
 
 
-def make_job(live: Namespace, cronjob: str, annotations: dict[str, str] | None = None, **spec: Any) -> str:
-    """A Job as the controller makes it from a CronJob, with other fields or annotations of its pods; gives its name."""
-    made = live.get("cronjobs", cronjob)
-    template = made["spec"]["jobTemplate"]
-    template["spec"]["template"]["metadata"]["annotations"] |= annotations or {}
-    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cronjob, "uid": made["metadata"]["uid"]}
-    name = f"{cronjob}-29000000"
-    metadata = {**template["metadata"], "name": name, "ownerReferences": [owner | {"controller": True}]}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"] | spec}
-    assert live.create(job).accepted
-    return name
-
-
-def status(live: Namespace, job: str) -> dict[str, Any]:
-    return live.get("jobs", job).get("status", {})
-
-
-def start_one(live: Namespace, how: str) -> str:
-    """A Job of `update` that has not ended, in one of the ways in which that may look; gives its name."""
-    match how:
-        case "by hand":
-            live.run_job(UPDATE, f"{UPDATE}-by-hand")
-            return f"{UPDATE}-by-hand"
-        case "just made":
-            return make_job(live, UPDATE, managedBy="example.com/nobody")  # who would write its status
-        case "between attempts":
-            name = make_job(live, UPDATE, {RUN_SECONDS: "0", EXIT_CODE: "1"}, backoffLimit=6)
-            wait_until(lambda: status(live, name).get("failed") and not status(live, name).get("active"))
-            return name
-    return make_job(live, UPDATE)
-
-
 @one_major
 @pytest.mark.parametrize("how", ["scheduled", "by hand", "just made", "between attempts"])
 def test_a_run_beside_a_job_that_has_not_ended_is_refused(
     staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion, how: str
 ) -> None:
-    name = start_one(live, how)
+    if how == "by hand":
+        live.run_job(UPDATE, name := f"{UPDATE}-by-hand")
+    else:
+        name = make_unfinished(live, UPDATE, how)
     done = staging.run(repository.path, *RUN, code=REFUSED)
     assert done.stderr == (
         f"error: Job {name} of {UPDATE} runs now, and a second one would write the same stores. "
@@ -198,7 +168,7 @@ def test_a_job_that_has_ended_is_in_nobodys_way(
 ) -> None:
     name = make_job(live, UPDATE, {RUN_SECONDS: "0", EXIT_CODE: code}, backoffLimit=0)
     ended = {"0": "Complete", "1": "Failed"}[code]
-    wait_until(lambda: ended in {c["type"] for c in status(live, name).get("conditions", [])}, what="its end")
+    wait_until(lambda: ended in str(live.get("jobs", name).get("status")), what="its end")
     staging.run(repository.path, *RUN)
     assert len(live.names("jobs")) == 2
 
