@@ -725,6 +725,98 @@ def test_all_versions_of_one_dataset(
     assert [repository.remote_head(v.branch) for v in (RIDGE, second)] == [None, None]
 
 
+@pytest.fixture
+def both(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> list[StagedVersion]:
+    """Two versions of one dataset."""
+    second = StagedVersion("ridge-snow", "0.3.0")
+    push(repository, second)
+    install(staging, repository, second)
+    sentry.check_in(*names(second))
+    return [RIDGE, second]
+
+
+ALL_VERSIONS = ("cleanup", "--dataset-id", "ridge-snow", "--all-versions")
+
+
+def test_the_plan_of_many_names_the_place_and_the_stores(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion]
+) -> None:
+    missing = StagedVersion("ridge-snow", "0.9.0")
+    named = [word for version in (*both, missing) for word in ("--branch", version.branch)]
+    context = live.kubectl("config", "current-context").strip()
+    lines = [
+        line
+        for version in both
+        for line in (
+            f"  {version.branch}",
+            f"    store s3://weather-data/ridge-snow/v{version.version}.icechunk: stays",
+        )
+    ]
+    for command, more in ((ALL_VERSIONS, []), (("cleanup", *named), [f"  {missing.branch}"])):
+        with untouched(live, repository, sentry):
+            done = staging.run(repository.path, *command, code=REFUSED, **sentry.environment)
+        assert done.stderr.splitlines() == [
+            f"Cleanup of {len(both) + len(more)} staged versions (context {context}, namespace {live.name}):",
+            *lines,
+            *more,
+            "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
+        ]
+
+
+def test_many_are_cleaned_up_where_the_plan_was_made(
+    staging: Staging, repository: Repository, live: Namespace, both: list[StagedVersion], tmp_path: Path
+) -> None:
+    """Whatever the kubeconfig says by then."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(live.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    environment = {name: v for name, v in staging.environment.items() if not name.startswith("STAGING_")}
+    kubectl = ("kubectl", "config", "--kubeconfig", str(config))
+    subprocess.run([*kubectl, "set-context", "--current", "--namespace", live.name], env=environment, check=True)
+    terminal = Terminal([PROGRAM, *ALL_VERSIONS], repository.path, {**environment, "KUBECONFIG": str(config)})
+    try:
+        terminal.wait_for("Delete all of this? [y/N]: ")
+        subprocess.run([*kubectl, "set-context", "other", "--namespace", "other"], env=environment, check=True)
+        subprocess.run([*kubectl, "use-context", "other"], env=environment, check=True)
+        done = terminal.answer("y")
+    finally:
+        terminal.close()
+    assert done.code == DONE, done.stderr
+    assert finished(live)
+    assert [repository.remote_head(version.branch) for version in both] == [None, None]
+
+
+def test_of_many_a_branch_that_is_there_again_is_no_failure(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion]
+) -> None:
+    gone, again = both
+    repository.delete_remote_branch(gone.branch)
+    command = (*ALL_VERSIONS, "--branch-deleted", "--yes")
+    done = staging.run(repository.path, *command, code=DONE, **sentry.environment)
+    said = done.stderr.splitlines()
+    assert f"{gone.branch}: done" in said
+    line = f"{again.branch}: exit code {SUPERSEDED}: branch {again.branch} is there again, at "
+    assert any(found.startswith(line) for found in said)
+    assert live.names("cronjobs") == sorted(names(again))
+    assert repository.remote_head(again.branch)
+
+
+@pytest.mark.parametrize("command", [CLEANUP, ALL_VERSIONS])
+def test_the_event_of_a_deletion_touches_nothing_without_a_checkout(
+    staging: Staging,
+    repository: Repository,
+    live: Namespace,
+    sentry: Sentry,
+    both: list[StagedVersion],
+    nowhere: Path,
+    command: tuple[str, ...],
+) -> None:
+    """Nobody can tell there whether the branch was pushed again."""
+    with untouched(live, repository, sentry):
+        done = staging(nowhere, *command, "--branch-deleted", "--yes", **sentry.environment)
+    assert done.code == (USAGE if command == CLEANUP else UNFINISHED), done.stderr
+    assert "--branch-deleted asks the remote for the branch, so it needs a checkout" in done.stderr
+
+
 def test_an_interrupted_question_touches_nothing(
     asked: Terminal, repository: Repository, live: Namespace, sentry: Sentry
 ) -> None:

@@ -85,12 +85,15 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     if now is None:
         what = ", which somebody took away meanwhile" if old else " and took it away again"
         raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
-    if now and old and now.status == "deployed" and now.revision > old.revision:
-        raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {plain(result)}")
-    if now and now.same_as(old):
+    if now.same_as(old):
         raise Outside(f"{cluster}: helm could not deploy {name}, which is as it was: {plain(result)}")
-    state = now.status if now else "gone"
-    raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it; it is {state}: {plain(result)}; {AGAIN}")
+    if now.status == "deployed" and (old is None or now.revision > old.revision):
+        undone = old and any(now.newest.manifest == r.manifest for r in old.revisions)
+        what = " and rolled it back" if undone else ", because somebody else deployed it meanwhile"
+        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
+    raise Unfinished(
+        f"{cluster}: helm could not deploy {name}, nor undo it; it is {now.status}: {plain(result)}; {AGAIN}"
+    )
 
 
 def rollback(cluster: Cluster, release: Release, revision: int) -> None:

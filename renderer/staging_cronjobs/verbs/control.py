@@ -93,12 +93,7 @@ def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[st
             f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
             "touched. Rename or delete that CronJob first."
         )
-    if going := sorted(name for name, cronjob in live.items() if "deletionTimestamp" in cronjob["metadata"]):
-        raise Refused(
-            f"CronJob {going[0]} of release {release.name} is being deleted. Nothing was touched. Run this again when "
-            f"it is gone. If it stays, look at its finalizers: kubectl get cronjob {going[0]} "
-            f"--namespace {cluster.namespace} -o yaml"
-        )
+    recovery.check_staying(cluster, release.name, live)
     return live
 
 
