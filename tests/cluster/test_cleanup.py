@@ -647,6 +647,7 @@ def test_a_version_that_main_got_while_its_jobs_ended_is_productions(
     """Main is asked last."""
     push(repository, RIDGE)
     install(staging, repository, RIDGE)
+    sentry.check_in(UPDATE)
     sentry.server.inject(meanwhile(lambda: release_on_main(repository, RIDGE)), method="GET", skip=1)
     done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert "These are production's stores now: main has version 0.2.0." in done.stdout
