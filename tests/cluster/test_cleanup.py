@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, wait_until
+from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, make_job, make_unfinished, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile
 from staged import OWNER, Sentry, install, names, push, push_other
@@ -21,7 +22,7 @@ from terminal import Terminal
 
 pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 
-DONE, USAGE, REFUSED, OUTSIDE, UNFINISHED = 0, 2, 3, 4, 5
+DONE, USAGE, REFUSED, OUTSIDE, UNFINISHED, SUPERSEDED = 0, 2, 3, 4, 5, 6
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
 UPDATE, VALIDATE = names(RIDGE)
 ARCHIVE = RIDGE.job_name("archive")
@@ -29,7 +30,7 @@ CLEANUP = ("cleanup", "--branch", RIDGE.branch)
 FINALIZER = "staging-cronjobs.test/held"
 
 
-def snapshot(live: Namespace, repository: Repository) -> object:
+def snapshot(live: Namespace, repository: Repository) -> tuple[object, str]:
     """All that a command could have changed, Sentry aside."""
     objects = {
         f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
@@ -157,9 +158,25 @@ def test_a_monitor_that_a_late_check_in_made_again_is_noticed(
     late = meanwhile(lambda: sentry.check_in(UPDATE))
     sentry.server.inject(late, method="GET", skip=2)  # the plan's listing, the one before and the one after deleting
     done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
-    assert f"monitor {UPDATE} came back: a late check-in made it again; deleting it again" in done.stderr
+    assert f"a late check-in has made monitor {UPDATE}: deleting that too" in done.stderr
     assert len(sentry.deleted()) == 3
     assert finished(live, sentry)
+
+
+def test_a_first_check_in_that_comes_late_is_noticed(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """No monitor was found, neither for the plan nor when the pods were gone."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    sentry.check_in("ridge-snow-update")
+    late = meanwhile(lambda: sentry.check_in(UPDATE))
+    sentry.server.inject(late, method="GET", skip=2)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
+    assert f"  monitor  {UPDATE}: does not exist" in done.stderr
+    assert f"a late check-in has made monitor {UPDATE}: deleting that too" in done.stderr
+    assert sentry.slugs() == ["ridge-snow-update"]
+    assert finished(live)
 
 
 def test_a_monitor_that_keeps_coming_back(
@@ -409,7 +426,168 @@ def test_a_branch_whose_remote_goes_while_a_person_thinks(
     assert sentry.slugs() == [UPDATE, VALIDATE]
 
 
+# A plan that does not hold any more
+
+
+def deployed_again(revision: int = 2) -> str:
+    return f"release {RIDGE.release} has changed since the plan was made: it is deployed, revision {revision}. Nothing"
+
+
+def test_a_deploy_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    install(staging, repository, RIDGE)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == SUPERSEDED
+    assert f"error: {deployed_again()} was touched. Run the same command again for a new plan.\n" in done.stderr
+
+
+def test_a_deploy_after_another_cleanup_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """Its revision and status are those of the plan."""
+    staging.helm("uninstall", RIDGE.release, "--wait")
+    install(staging, repository, RIDGE)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == SUPERSEDED
+    assert deployed_again(1) in done.stderr
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_deploy_while_sentry_is_slow_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion, pushed: bool
+) -> None:
+    """With or without a push before it; the plan's listing of monitors is its last step."""
+    before: list[object] = []
+
+    def deploy() -> None:
+        if pushed:
+            push_other(repository, RIDGE)
+        install(staging, repository, RIDGE)
+        before.append(snapshot(live, repository))
+
+    sentry.server.inject(meanwhile(deploy), method="GET")
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=SUPERSEDED, **sentry.environment)
+    assert deployed_again() in done.stderr
+    assert [snapshot(live, repository)] == before
+    assert not sentry.deleted()
+
+
+def test_a_push_while_sentry_is_slow_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    """Its deploy is on its way."""
+    old, new = repository.remote_head(RIDGE.branch), []
+    sentry.server.inject(meanwhile(lambda: new.append(push_other(repository, RIDGE))), method="GET")
+    objects = snapshot(live, repository)[0]
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=REFUSED, **sentry.environment)
+    assert f"branch {RIDGE.branch} has moved from {old[:12] if old else ''} to {new[0][:12]}." in done.stderr
+    assert snapshot(live, repository)[0] == objects
+    assert repository.remote_head(RIDGE.branch) == new[0]
+    assert not sentry.deleted()
+
+
+def test_a_branch_that_is_pushed_again_while_sentry_is_slow_touches_nothing(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, staged: StagedVersion
+) -> None:
+    repository.delete_remote_branch(RIDGE.branch)
+    sentry.server.inject(meanwhile(lambda: push(repository, RIDGE)), method="GET")
+    objects = snapshot(live, repository)[0]
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=SUPERSEDED, **sentry.environment)
+    assert f"branch {RIDGE.branch} is there again, at " in done.stderr
+    assert snapshot(live, repository)[0] == objects
+    assert repository.remote_head(RIDGE.branch)
+
+
+def test_a_cronjob_that_is_replaced_while_a_person_thinks_is_not_deleted(
+    asked: Terminal, staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    replace_with_theirs(live)
+    with untouched(live, repository, sentry):
+        done = asked.answer("y")
+    assert done.code == REFUSED
+    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its." in done.stderr
+
+
+def draining(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> tuple[subprocess.Popen[str], str]:
+    """A cleanup that waits for a running Job, and that Job's name."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE, seconds=3600)
+    live.run_job(UPDATE, f"{UPDATE}-by-hand")
+    process = staging.start(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "30s", **sentry.environment)
+    wait_until(lambda: not repository.remote_head(RIDGE.branch), what="the deletion of the branch")
+    wait_until(lambda: all(job["spec"]["suspend"] for job in live.all("cronjobs")), what="the pause")
+    return process, f"{UPDATE}-by-hand"
+
+
+def test_a_deploy_while_jobs_end_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    process, job = draining(staging, repository, live, sentry)
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    jobs = live.all("cronjobs")
+    live.delete("jobs", job)
+    done = end(process)
+    assert done.code == UNFINISHED, done.stderr
+    assert f"release {RIDGE.release} was deployed again meanwhile, so it was left alone." in done.stderr
+    assert live.all("cronjobs") == jobs
+    assert repository.remote_head(RIDGE.branch)
+
+
+def test_a_cronjob_that_is_replaced_while_jobs_end_is_not_deleted(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    process, job = draining(staging, repository, live, sentry)
+    replace_with_theirs(live)
+    jobs = live.all("cronjobs")
+    if job in live.names("jobs"):  # it went with its CronJob
+        live.delete("jobs", job)
+    done = end(process)
+    assert done.code == UNFINISHED, done.stderr
+    assert "Rename or delete it, then run the same command again." in done.stderr
+    assert live.all("cronjobs") == jobs
+
+
+# Draining
+
+
+def test_a_job_that_fires_in_a_paused_release_is_suspended_to_drain(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    staging.run(repository.path, "pause", "--branch", RIDGE.branch)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": false}}')
+    make_job(live, UPDATE, managedBy="example.com/nobody")
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
+    assert f"pausing release {RIDGE.release}" in done.stderr
+    assert live.get("cronjobs", UPDATE)["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize("how", ["just made", "between attempts"])
+def test_a_job_that_has_not_ended_is_waited_for_whatever_its_status_says(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion, how: str
+) -> None:
+    job = make_unfinished(live, UPDATE, how)
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
+    assert f"waiting for 1 running Jobs: {job}" in done.stderr
+    assert f"1 Jobs of {RIDGE.release} still run after 1 s; it is paused" in done.stderr
+    assert live.names("jobs") == [job]
+    assert len(live.names("cronjobs")) == 2
+
+
 # What is not ours
+
+
+def replace_with_theirs(live: Namespace) -> None:
+    """Somebody puts a CronJob of their own in place of `update`."""
+    spec = live.get("cronjobs", UPDATE)["spec"]
+    live.delete("cronjobs", UPDATE)
+    theirs = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": UPDATE}, "spec": spec}
+    assert live.create(theirs).accepted
 
 
 @pytest.mark.parametrize("marks", ["none", "copied labels", "another release"])
@@ -430,6 +608,75 @@ def test_a_cronjob_in_place_of_ours_is_refused(
     with untouched(live, repository, sentry):
         done = staging.run(repository.path, *CLEANUP, "--yes", code=REFUSED, **sentry.environment)
     assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its" in done.stderr
+
+
+# The stores
+
+
+def release_on_main(repository: Repository, staged: StagedVersion) -> None:
+    """Main gets the version of a staged version, as a merge of its branch does."""
+    repository.checkout("main")
+    repository.bump(staged.dataset_id, staged.version)
+    repository.commit()
+    repository.push("main")
+
+
+def test_stores_that_nobody_writes_come_with_the_command_that_deletes_them(
+    staging: Staging, repository: Repository, staged: StagedVersion
+) -> None:
+    done = staging.run(repository.path, *CLEANUP, "--yes")
+    command = "  aws s3 rm --recursive s3://weather-data/ridge-snow/v0.2.0.icechunk\n"
+    assert done.stdout.endswith(f"Main does not have this version. To delete the stores too:\n{command}")
+
+
+def test_stores_that_are_productions_by_now_come_without_a_command(
+    staging: Staging, repository: Repository, staged: StagedVersion
+) -> None:
+    release_on_main(repository, staged)
+    done = staging.run(repository.path, *CLEANUP, "--yes")
+    assert done.stdout.endswith(
+        "These stores were not deleted:\n"
+        "  s3://weather-data/ridge-snow/v0.2.0.icechunk\n"
+        "These are production's stores now: main has version 0.2.0. Do not delete them.\n"
+    )
+
+
+def test_a_version_that_main_got_while_its_jobs_ended_is_productions(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry
+) -> None:
+    """Main is asked last."""
+    push(repository, RIDGE)
+    install(staging, repository, RIDGE)
+    sentry.check_in(UPDATE)
+    sentry.server.inject(meanwhile(lambda: release_on_main(repository, RIDGE)), method="GET", skip=1)
+    done = staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
+    assert "These are production's stores now: main has version 0.2.0." in done.stdout
+
+
+def test_a_main_that_cannot_be_read_is_no_reason_to_delete_stores(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    repository.git("fetch", "--quiet", "origin")
+    repository.remote.rename(repository.remote.with_name("away.git"))
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch")
+    assert "These may be production's stores now, so check before you delete them. Main could not be" in done.stdout
+    assert "aws s3 rm" not in done.stdout
+    assert finished(live)
+
+
+def test_of_many_each_says_whose_its_stores_are(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    second = StagedVersion("ridge-snow", "0.3.0")
+    push(repository, second)
+    install(staging, repository, second)
+    release_on_main(repository, staged)
+    done = staging.run(repository.path, "cleanup", "--dataset-id", "ridge-snow", "--all-versions", "--yes")
+    assert [line for line in done.stdout.splitlines() if "aws s3 rm" in line] == [
+        "  aws s3 rm --recursive s3://weather-data/ridge-snow/v0.3.0.icechunk"
+    ]
+    assert done.stdout.count("These are production's stores now: main has version 0.2.0.") == 1
+    assert finished(live)
 
 
 # Many at once
@@ -477,6 +724,98 @@ def test_all_versions_of_one_dataset(
     assert sentry.slugs() == sorted(names(other))
     assert repository.remote_head(other.branch)
     assert [repository.remote_head(v.branch) for v in (RIDGE, second)] == [None, None]
+
+
+@pytest.fixture
+def both(staging: Staging, repository: Repository, sentry: Sentry, staged: StagedVersion) -> list[StagedVersion]:
+    """Two versions of one dataset."""
+    second = StagedVersion("ridge-snow", "0.3.0")
+    push(repository, second)
+    install(staging, repository, second)
+    sentry.check_in(*names(second))
+    return [RIDGE, second]
+
+
+ALL_VERSIONS = ("cleanup", "--dataset-id", "ridge-snow", "--all-versions")
+
+
+def test_the_plan_of_many_names_the_place_and_the_stores(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion]
+) -> None:
+    missing = StagedVersion("ridge-snow", "0.9.0")
+    named = [word for version in (*both, missing) for word in ("--branch", version.branch)]
+    context = live.kubectl("config", "current-context").strip()
+    lines = [
+        line
+        for version in both
+        for line in (
+            f"  {version.branch}",
+            f"    store s3://weather-data/ridge-snow/v{version.version}.icechunk: stays",
+        )
+    ]
+    for command, more in ((ALL_VERSIONS, []), (("cleanup", *named), [f"  {missing.branch}"])):
+        with untouched(live, repository, sentry):
+            done = staging.run(repository.path, *command, code=REFUSED, **sentry.environment)
+        assert done.stderr.splitlines() == [
+            f"Cleanup of {len(both) + len(more)} staged versions (context {context}, namespace {live.name}):",
+            *lines,
+            *more,
+            "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
+        ]
+
+
+def test_many_are_cleaned_up_where_the_plan_was_made(
+    staging: Staging, repository: Repository, live: Namespace, both: list[StagedVersion], tmp_path: Path
+) -> None:
+    """Whatever the kubeconfig says by then."""
+    config = tmp_path / "kubeconfig"
+    config.write_text(live.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    environment = {name: v for name, v in staging.environment.items() if not name.startswith("STAGING_")}
+    kubectl = ("kubectl", "config", "--kubeconfig", str(config))
+    subprocess.run([*kubectl, "set-context", "--current", "--namespace", live.name], env=environment, check=True)
+    terminal = Terminal([PROGRAM, *ALL_VERSIONS], repository.path, {**environment, "KUBECONFIG": str(config)})
+    try:
+        terminal.wait_for("Delete all of this? [y/N]: ")
+        subprocess.run([*kubectl, "set-context", "other", "--namespace", "other"], env=environment, check=True)
+        subprocess.run([*kubectl, "use-context", "other"], env=environment, check=True)
+        done = terminal.answer("y")
+    finally:
+        terminal.close()
+    assert done.code == DONE, done.stderr
+    assert finished(live)
+    assert [repository.remote_head(version.branch) for version in both] == [None, None]
+
+
+def test_of_many_a_branch_that_is_there_again_is_no_failure(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion]
+) -> None:
+    gone, again = both
+    repository.delete_remote_branch(gone.branch)
+    command = (*ALL_VERSIONS, "--branch-deleted", "--yes")
+    done = staging.run(repository.path, *command, code=DONE, **sentry.environment)
+    said = done.stderr.splitlines()
+    assert f"{gone.branch}: done" in said
+    line = f"{again.branch}: exit code {SUPERSEDED}: branch {again.branch} is there again, at "
+    assert any(found.startswith(line) for found in said)
+    assert live.names("cronjobs") == sorted(names(again))
+    assert repository.remote_head(again.branch)
+
+
+@pytest.mark.parametrize("command", [CLEANUP, ALL_VERSIONS])
+def test_the_event_of_a_deletion_touches_nothing_without_a_checkout(
+    staging: Staging,
+    repository: Repository,
+    live: Namespace,
+    sentry: Sentry,
+    both: list[StagedVersion],
+    nowhere: Path,
+    command: tuple[str, ...],
+) -> None:
+    """Nobody can tell there whether the branch was pushed again."""
+    with untouched(live, repository, sentry):
+        done = staging(nowhere, *command, "--branch-deleted", "--yes", **sentry.environment)
+    assert done.code == (USAGE if command == CLEANUP else UNFINISHED), done.stderr
+    assert "--branch-deleted asks the remote for the branch, so it needs a checkout" in done.stderr
 
 
 def test_an_interrupted_question_touches_nothing(

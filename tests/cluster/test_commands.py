@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until
+from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until, with_helm
 from repositories import Repository, stage_branch
 
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"
@@ -71,19 +70,6 @@ def newest_record(live: Namespace, name: str, kind: str = "secrets") -> dict[str
     """The labels of Helm's newest record of a release."""
     records = [record["metadata"]["labels"] for record in live.all(kind, f"owner=helm,name={name}")]
     return max(records, key=lambda labels: int(labels["version"]))
-
-
-def with_helm(staging: Staging, folder: Path, *, before: str = "", after: str = "") -> Staging:
-    """The program with a helm on PATH that does these things around `helm upgrade`."""
-    search = staging.environment["PATH"]
-    real = shutil.which("helm", path=search)
-    folder.mkdir()
-    script = folder / "helm"
-    script.write_text(
-        f'#!/bin/sh\n[ "$1" = upgrade ] || exec {real} "$@"\n{before}\n{real} "$@"\ncode=$?\n{after}\nexit $code\n'
-    )
-    script.chmod(0o755)
-    return changed(staging, PATH=f"{folder}{os.pathsep}{search}")
 
 
 @any_cluster

@@ -748,6 +748,164 @@ def no_job_name_is_ever_forgotten(world: World) -> None:
     assert not left(world, A)
 
 
+def going(world: World, staged: StagedVersion) -> list[str]:
+    """CronJobs of a staged version that are being deleted."""
+    made = world.live.all("cronjobs", f"{LABEL}release={staged.release}")
+    return [c["metadata"]["name"] for c in made if "deletionTimestamp" in c["metadata"]]
+
+
+def check_deployed(world: World, staged: StagedVersion) -> None:
+    """Its release says `deployed`, and its CronJobs are there to stay."""
+    assert record(world, staged)[-1] == "deployed"
+    assert set(world.live.names("cronjobs", f"{LABEL}release={staged.release}")) == names(staged, *KEYS)
+    assert not going(world, staged)
+
+
+@scenario("helm_4", "helm_3")
+def a_deploy_over_an_uninstall_takes_nothing_that_is_on_its_way_out(world: World) -> None:
+    """The uninstall is over, or was killed; a finalizer holds a CronJob, for ever or for a while."""
+    for staged, status in ((A, "uninstalled"), (B, "uninstalling")):
+        stage(world, staged)
+        name = staged.job_name("update")
+        hold(world, "cronjobs", name)
+        uninstall = ("uninstall", staged.release, "--keep-history")
+        if status == "uninstalled":
+            world.staging.helm(*uninstall)
+        else:
+            world.strike(world.helm_command(*uninstall), 2)  # the second change deletes a CronJob
+        assert world.shown()[staged.release] == status
+        assert going(world, staged) == [name]
+        done = world.now(verb("deploy", staged), SHORT)
+        assert done.code == UNFINISHED, done.stderr
+        assert f"cronjob/{name} still there after 2 s" in done.stderr
+        assert "run the same command again" in done.stderr
+        assert world.shown()[staged.release] == "uninstalled"
+        run = world.start(f"over-{status}", *verb("deploy", staged))
+        wait_until(lambda run=run: "cronjobs,jobs,pods" in "".join(run.door.calls), what="the wait")
+        hold(world, "cronjobs", name, ())
+        done = run.end()
+        assert done.code == DONE, done.stderr
+        check_deployed(world, staged)
+
+
+@scenario("helm_4", "helm_3")
+def a_deploy_over_a_cronjob_that_is_being_deleted_is_refused(world: World) -> None:
+    """Of a release that is deployed, or that helm has purged already."""
+    for staged, purged in ((A, False), (B, True)):
+        stage(world, staged)
+        name = staged.job_name("update")
+        hold(world, "cronjobs", name)
+        if purged:
+            world.staging.helm("uninstall", staged.release)
+        else:
+            world.live.delete("cronjobs", name)
+        assert going(world, staged) == [name]
+        done = world.now(verb("deploy", staged))
+        assert done.code == REFUSED, done.stderr
+        assert f"CronJob {name} of release {staged.release} is being deleted. Nothing was touched." in done.stderr
+        assert len(record(world, staged)) == (0 if purged else 1)
+        hold(world, "cronjobs", name, ())
+        assert world.now(verb("deploy", staged)).code == DONE
+        check_deployed(world, staged)
+
+
+@scenario("helm_4")
+def a_cronjob_that_is_made_anew_just_before_it_is_deleted_stays(world: World) -> None:
+    """Under the name of the one that the cleanup saw."""
+    stage(world, A)
+    name, made = A.job_name("validate"), []
+    door = world.gate.door("cleanup")
+
+    def before(request: Request) -> None:
+        if request.method != "DELETE" or f"/cronjobs/{name}" not in request.path or made:
+            return
+        if door.calls[-1].startswith("helm"):
+            raise RefusedError(403)  # so that it is left to kubectl
+        spec = world.live.get("cronjobs", name)["spec"]
+        world.live.delete("cronjobs", name)
+        theirs = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": spec}
+        assert world.live.create(theirs).accepted
+        made.append(world.live.get("cronjobs", name))
+
+    door.before = before
+    done = world.run(door, staging_command(*verb("cleanup", A))).end()
+    assert done.code == UNFINISHED, done.stderr
+    assert f"kubectl could not delete CronJob {name}" in done.stderr
+    assert [world.live.get("cronjobs", name)] == made
+    assert set(world.sentry.slugs()) == names(A, *KEYS)
+    refused = world.now(verb("cleanup", A))
+    assert refused.code == REFUSED
+    assert f"CronJob {name} has the name of a job of release {A.release} but is not its" in refused.stderr
+    world.live.delete("cronjobs", name)
+    assert world.now(verb("cleanup", A)).code == DONE
+    assert not left(world, A)
+
+
+# Upgrades that fail, and what is said of them
+
+
+@scenario("helm_4", "helm_3")
+def an_upgrade_that_can_neither_go_on_nor_back_says_so(world: World) -> None:
+    stage(world, A)
+    door = world.gate.door("refusing")
+
+    def before(request: Request) -> None:
+        if request.number and "/cronjobs" in request.path:
+            raise RefusedError(403)
+
+    door.before = before
+    done = world.run(door, staging_command(*verb("deploy", A))).end()
+    assert done.code == UNFINISHED, done.stderr
+    assert f"helm could not deploy {A.release}, nor undo it; it is failed: " in done.stderr
+    assert "rolled it back" not in done.stderr
+    assert record(world, A)[-1] == "failed"
+    assert world.now(verb("deploy", A)).code == DONE
+    check_deployed(world, A)
+
+
+def overtaken(world: World, *, reading: bool) -> Done:
+    """A deploy whose helm stops, before it reads or before it writes, while a newer commit is deployed."""
+    stage(world, A)
+    door, held = world.gate.door("older"), Hold()
+
+    def before(request: Request) -> None:
+        if door.calls[-1].startswith("helm upgrade") and (reading or request.number):
+            held()
+
+    door.before = before
+    older = world.run(door, staging_command(*verb("deploy", A)))
+    held.wait()
+    world.push([A], world.newer)
+    newer = world.now(verb("deploy", A), folder=world.newer.path)
+    assert newer.code == DONE, newer.stderr
+    held.release()
+    return older.end()
+
+
+def commits(world: World) -> set[str]:
+    """The commits that the CronJobs run."""
+    return {c["metadata"]["annotations"][f"{LABEL}commit"] for c in world.live.all("cronjobs", f"{LABEL}release")}
+
+
+@scenario("helm_4", "helm_3")
+def an_older_deploy_that_wins_says_so(world: World) -> None:
+    done = overtaken(world, reading=True)
+    old, new = (repository.git("rev-parse", "HEAD") for repository in (world.repository, world.newer))
+    assert done.code == UNFINISHED, done.stderr
+    assert f"{A.release} runs {old[:12]} again: the newer commit {new[:12]} of {A.branch} was deployed" in done.stderr
+    assert commits(world) == {old}
+    assert world.now(verb("deploy", A), folder=world.newer.path).code == DONE  # as it says
+    assert commits(world) == {new}
+
+
+@scenario("helm_4", "helm_3")
+def an_older_deploy_that_loses_does_not_say_that_it_rolled_back(world: World) -> None:
+    done = overtaken(world, reading=False)
+    assert done.code == OUTSIDE, done.stderr
+    assert f"helm could not deploy {A.release}, because somebody else deployed it meanwhile: " in done.stderr
+    assert commits(world) == {world.newer.git("rev-parse", "HEAD")}
+
+
 # Others at work
 
 

@@ -195,6 +195,22 @@ def test_without_sentry_the_slugs_are_said(forgotten: World) -> None:
     assert forgotten.sentry.server.requests == []
 
 
+def test_the_stores_that_stay_are_said_and_whose_they_are(world: World) -> None:
+    world.forget(NO_BRANCH, HEALTHY)
+    world.repository.bump(HEALTHY.dataset_id, HEALTHY.version)
+    world.repository.commit("Merge what was staged")
+    world.repository.push("main")
+    _, said = world.sweep(*NOW, "--yes")
+    stores = {
+        v: f"stores that stay: s3://weather-data/{v.dataset_id}/v{v.version}.icechunk" for v in (NO_BRANCH, HEALTHY)
+    }
+    lines = said.splitlines()
+    assert stores[NO_BRANCH] in lines
+    productions = f"These are production's stores now: main has version {HEALTHY.version}. Do not delete them."
+    assert lines[lines.index(stores[HEALTHY]) + 1] == productions
+    assert said.count("production's stores") == 1
+
+
 def test_keep_monitors_asks_sentry_nothing(forgotten: World) -> None:
     forgotten.sweep(*NOW, "--yes", "--keep-monitors")
     assert forgotten.releases() == [HEALTHY.release]

@@ -128,21 +128,51 @@ def test_what_is_not_committed_is_deployed_only_by_somebody_who_insists(
     assert history[0]["description"] == f"{RIDGE.branch} at {commit[:12]} with uncommitted changes"
 
 
-@pytest.mark.parametrize("flags", [(), ("--branch-deleted",)])
+UNUSABLE = {
+    "of another user": "dubious ownership",
+    "a moved work tree": "not a git repository",
+    "a broken configuration": "bad config line",
+    "no such remote": "has no git remote 'origin'. It says: ",
+}
+
+
+def make_unusable(repository: Repository, how: str) -> dict[str, str]:
+    """Have git refuse the checkout; gives what `staging` has in its environment then."""
+    git = repository.path / ".git"
+    match how:
+        case "of another user":
+            return {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+        case "a moved work tree":
+            git.rename(git.with_name("moved"))
+            git.write_text("gitdir: /nowhere/.git/worktrees/weather\n")
+        case "a broken configuration":
+            (git / "config").write_text("[core\n")
+        case "no such remote":
+            repository.git("remote", "rename", "origin", "elsewhere")
+    return {}
+
+
+COMMANDS = {
+    "alone": ("cleanup", *TARGET, "--yes"),
+    "after the event": ("cleanup", *TARGET, "--yes", "--branch-deleted"),
+    "all versions": ("cleanup", "--dataset-id", RIDGE.dataset_id, "--all-versions", "--yes"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("how", UNUSABLE)
 def test_a_checkout_that_git_cannot_use_stops_a_cleanup_and_says_why(
-    staging: Staging, repository: Repository, live: Namespace, flags: tuple[str, ...]
+    staging: Staging, repository: Repository, live: Namespace, how: str, command: str
 ) -> None:
+    """Or the branch would be left, and deployed again, without a word."""
     install(staging, repository, RIDGE)
-    push(repository, RIDGE)
-    command = ("cleanup", *TARGET, "--yes", *flags)
-    done = staging.run(repository.path, *command, code=OUTSIDE, GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
-    assert "git cannot use the checkout at" in done.stderr and "dubious ownership" in done.stderr
-    repository.git("remote", "rename", "origin", "elsewhere")
-    done = staging.run(repository.path, *command, code=OUTSIDE)
-    assert "has no git remote 'origin'. It says: " in done.stderr
-    repository.git("remote", "rename", "elsewhere", "origin")
+    commit = push(repository, RIDGE)
+    environment = make_unusable(repository, how)
+    done = staging.run(repository.path, *COMMANDS[command], code=OUTSIDE, **environment)
+    assert UNUSABLE[how] in done.stderr
+    assert how == "no such remote" or "git cannot use the checkout at" in done.stderr
     assert live.names("cronjobs") == names(RIDGE)
-    assert repository.remote_head(RIDGE.branch)
+    assert repository.remote.joinpath("refs/heads", RIDGE.branch).read_text().strip() == commit
 
 
 def test_the_event_of_a_deletion_needs_a_checkout(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,8 @@ from forks import PROGRAM, forks
 
 IMAGE = "example.registry/reformatters:abc123"
 LABEL = "staging-cronjobs/"
+RUN_SECONDS = "staging-cronjobs.test/run-seconds"  # annotations of a pod: how long it runs, ...
+EXIT_CODE = "staging-cronjobs.test/exit-code"  # ... and how it ends
 FIVE_YEARS = 5 * 366 * 86400  # a CronJob for the 29th of February is due within them
 SECONDS = 120  # that one run may take
 FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1"}  # of helm and kubectl, which run so often and so shortly
@@ -94,6 +97,19 @@ class Staging:
     def catalogue(self, folder: Path, image: str = IMAGE) -> list[dict[str, Any]]:
         """The datasets of a repository's work tree as it is."""
         return self.run(folder, "catalogue", "--docker-image", image).json
+
+
+def with_helm(staging: Staging, folder: Path, *, before: str = "", after: str = "") -> Staging:
+    """The program with a helm on PATH that does these things around `helm upgrade`."""
+    search = staging.environment["PATH"]
+    real = shutil.which("helm", path=search)
+    folder.mkdir()
+    script = folder / "helm"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = upgrade ] || exec {real} "$@"\n{before}\n{real} "$@"\ncode=$?\n{after}\nexit $code\n'
+    )
+    script.chmod(0o755)
+    return Staging({**staging.environment, "PATH": f"{folder}{os.pathsep}{search}"})
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals | None = None, seconds: float = 60) -> Done:
@@ -200,6 +216,35 @@ class Namespace:
                 if any(label.startswith(LABEL) for label in labels) or labels.get("owner") == "helm":
                     found.append(f"{kind}/{thing['metadata']['name']}")
         return found
+
+
+def make_job(live: Namespace, cronjob: str, annotations: Mapping[str, str] | None = None, **spec: Any) -> str:
+    """A Job as the controller makes it from a CronJob, with other fields or annotations of its pods; gives its name."""
+    made = live.get("cronjobs", cronjob)
+    template = made["spec"]["jobTemplate"]
+    template["spec"]["template"]["metadata"].setdefault("annotations", {}).update(annotations or {})
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": cronjob, "uid": made["metadata"]["uid"]}
+    name = f"{cronjob}-29000000"
+    metadata = {**template["metadata"], "name": name, "ownerReferences": [owner | {"controller": True}]}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"] | spec}
+    assert live.create(job).accepted
+    return name
+
+
+def make_unfinished(live: Namespace, cronjob: str, how: str) -> str:
+    """A Job that has not ended: `scheduled`, `just made`, or `between attempts`, both without a pod; gives its name."""
+    if how == "scheduled":
+        return make_job(live, cronjob)
+    if how == "just made":
+        return make_job(live, cronjob, managedBy="example.com/nobody")  # who would write its status
+    name = make_job(live, cronjob, {RUN_SECONDS: "0", EXIT_CODE: "1"}, backoffLimit=6)
+
+    def failed_once() -> bool:
+        status = live.get("jobs", name).get("status", {})
+        return bool(status.get("failed") and not status.get("active"))
+
+    wait_until(failed_once, what="the end of its first attempt")
+    return name
 
 
 class Production:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogues import cron_job
-from live import IMAGE, Namespace, Staging
+from live import IMAGE, RUN_SECONDS, Namespace, Staging
 from repositories import Repository
 from sentry_server import CONFIG, Project, SentryServer
 from staging_cronjobs.model import values
@@ -16,7 +16,6 @@ from staging_cronjobs.model.values import Record, Values
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"
 OWNER = "dynamical-demo/weather"
 KEYS = ("update", "validate")
-RUN_SECONDS = "staging-cronjobs.test/run-seconds"
 
 
 @dataclass(frozen=True)

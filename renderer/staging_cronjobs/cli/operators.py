@@ -256,10 +256,10 @@ def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) ->
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    release, strayed, changed = control.set_suspend(cluster, staged, suspend, say)
+    release, differed, changed = control.set_suspend(cluster, staged, suspend, say)
     shown(
         "Pause" if suspend else "Resume",
-        lambda: terminal.suspended(cluster, release, strayed, changed, suspend=suspend),
+        lambda: terminal.suspended(cluster, release, differed, changed, suspend=suspend),
     )
 
 
@@ -270,8 +270,8 @@ def run_job(staged: "StagedVersion", settings: "Settings", key: str, anyway: boo
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    name, job = control.run_job(cluster, staged, key, anyway=anyway)
-    shown("Run", lambda: terminal.started(cluster, name, job))
+    name, cronjob = control.run_job(cluster, staged, key, anyway=anyway)
+    shown("Run", lambda: terminal.started(cluster, name, cronjob))
 
 
 def cleanup_version(
@@ -294,4 +294,5 @@ def cleanup_version(
     terminal.plan(plan, say)
     confirm(yes)
     cleanup.run(plan, say, drain=drain)
-    shown("Cleanup", lambda: terminal.cleaned(plan))
+    against = cleanup.against_deleting(settings, plan)
+    shown("Cleanup", lambda: terminal.cleaned(plan, against))

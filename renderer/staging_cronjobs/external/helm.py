@@ -44,6 +44,12 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {'; '.join(found)}")
 
 
+def recorded(cluster: Cluster, release: Release, known: Collection[str]) -> Objects:
+    """The CronJobs by name as Helm's record has them, with the API server's defaults; without those that it refuses."""
+    texts = {_name(text): text for text in SEPARATOR.split(release.newest.manifest) if text.strip()}
+    return _asked(cluster, texts, known)[0]
+
+
 def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> None:
     """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words, or `Unfinished`.
 
@@ -56,7 +62,9 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     # Helm 4 would refuse that together with server-side apply.
     replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, "--rollback-on-failure")
     marks = ",".join(f"{k}={v}" for k, v in {**(old.labels if old else {}), **new.release_labels}.items())
-    command = ("upgrade", "--install", "-f", "-", "--labels", marks, *replace, "--timeout", cluster.timeout)
+    # Not where it is live: what somebody takes away meanwhile must not come back.
+    install = () if old and old.live else ("--install",)
+    command = ("upgrade", *install, "-f", "-", "--labels", marks, *replace, "--timeout", cluster.timeout)
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
@@ -74,14 +82,18 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
             f"{cluster}: helm could not deploy {name}: {plain(result)}; whether it was undone is unknown: {error}; "
             f"{AGAIN}"
         ) from None
-    if now is None and old is None:
-        raise Outside(f"{cluster}: helm could not deploy {name} and took it away again: {plain(result)}")
-    if now and old and now.status == "deployed" and now.revision > old.revision:
-        raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {plain(result)}")
-    if now and now.same_as(old):
+    if now is None:
+        what = ", which somebody took away meanwhile" if old else " and took it away again"
+        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
+    if now.same_as(old):
         raise Outside(f"{cluster}: helm could not deploy {name}, which is as it was: {plain(result)}")
-    state = now.status if now else "gone"
-    raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it; it is {state}: {plain(result)}; {AGAIN}")
+    if now.status == "deployed" and (old is None or now.revision > old.revision):
+        undone = old and any(now.newest.manifest == r.manifest for r in old.revisions)
+        what = " and rolled it back" if undone else ", because somebody else deployed it meanwhile"
+        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
+    raise Unfinished(
+        f"{cluster}: helm could not deploy {name}, nor undo it; it is {now.status}: {plain(result)}; {AGAIN}"
+    )
 
 
 def rollback(cluster: Cluster, release: Release, revision: int) -> None:

@@ -55,13 +55,6 @@ def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict
     return {name: c for name, c in found.items() if owner(c) != (release, cluster.namespace)}
 
 
-def strayed(cluster: Cluster, release: Release) -> list[str]:
-    """CronJobs of the release that are gone, or suspended otherwise than its record says, by a person's hand."""
-    live = existing(cluster, release.newest.names)
-    wanted = {j.name: release.values.suspend or bool(j.spec.get("suspend")) for j in release.values.jobs.values()}
-    return sorted(n for n, suspend in wanted.items() if n not in live or live[n]["spec"].get("suspend") != suspend)
-
-
 def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
     """Jobs of the release that run now, or of these of its CronJobs alone."""
     makers = release.job_names if cronjobs is None else {*cronjobs}

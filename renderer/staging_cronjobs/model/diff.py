@@ -85,7 +85,7 @@ def since(before: Values | None, new: Values, stopped: list[str], production: di
     """What changes from the values that ran before to new ones."""
     old = {key: job.model_dump() for key, job in before.jobs.items()} if before else {}
     now = {key: job.model_dump() for key, job in new.jobs.items()}
-    changed = {key: found for key in sorted(old.keys() & now.keys()) if (found := _fields(old[key], now[key]))}
+    changed = {key: found for key in sorted(old.keys() & now.keys()) if (found := fields(old[key], now[key]))}
     added, dropped = sorted(now.keys() - old.keys()), sorted(old.keys() - now.keys())
     return Changes(before is None, added, changed, dropped, stopped, production)
 
@@ -96,13 +96,14 @@ def from_production(new: Values, wanted: Objects, production: Objects) -> dict[s
     Names, CRON_JOB_NAME and our labels always do: they are left out.
     """
     return {
-        key: _fields(_bare(production[key]), _bare(wanted[job.name])) if key in production else None
+        key: fields(_bare(production[key]), _bare(wanted[job.name])) if key in production else None
         for key, job in new.jobs.items()
         if job.name in wanted
     }
 
 
-def _fields(before: Any, after: Any) -> list[str]:
+def fields(before: Any, after: Any) -> list[str]:
+    """Every difference as a person reads it, without the beginning that nearly every path has."""
     return [COMMON.sub("", str(difference), count=1) for difference in between(before, after)]
 
 

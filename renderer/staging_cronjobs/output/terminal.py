@@ -13,7 +13,6 @@ from .printing import encodable, inert, no_command, show, show_json, write
 if TYPE_CHECKING:
     from ..external.cluster import Cluster
     from ..external.record import Release
-    from ..model.values import Job
     from ..verbs.cleanup import Plan, Targets
     from ..verbs.deploy import Outcome
     from ..verbs.proof import Verdict
@@ -91,12 +90,16 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     return None
 
 
-def suspended(cluster: "Cluster", release: "Release", strayed: list[str], changed: bool, *, suspend: bool) -> None:
+def suspended(
+    cluster: "Cluster", release: "Release", differed: Mapping[str, list[str]], changed: bool, *, suspend: bool
+) -> None:
     """What pause or resume did."""
     state = "paused" if suspend else "running"
     show(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
-    if strayed:
-        show(f"These CronJobs were changed by hand and are put right: {', '.join(strayed)}")
+    if differed:
+        show("CronJobs that differed from the release's record (recorded → found) were replaced:")
+    for name, how in differed.items():
+        show(f"  {name}: {'; '.join(how)}")
     if suspend and changed:
         show("Running Jobs continue. Later deploys keep it paused, until `staging resume`.")
     elif changed:
@@ -106,15 +109,19 @@ def suspended(cluster: "Cluster", release: "Release", strayed: list[str], change
             show(f"Still suspended by their own code: {', '.join(own)}.")
 
 
-def started(cluster: "Cluster", name: str, job: "Job") -> None:
-    """Which Job a run started, how to watch it, and when the schedule fires next beside it."""
+def started(cluster: "Cluster", name: str, cronjob: Mapping[str, Any]) -> None:
+    """Which Job a run started, how to watch it, and when its CronJob starts the next one beside it."""
     from ..model import schedules
 
     logs = ("kubectl", "logs", f"job/{name}", "--all-containers", "--follow", "--namespace", cluster.namespace)
     show(f"Started Job {name} ({cluster}). To follow its logs:")
     show(f"  {shlex.join(logs)}")
-    for fire in schedules.fires(job.spec["schedule"], job.spec.get("timeZone"), datetime.now(UTC)):
+    spec = cronjob["spec"]
+    if spec.get("suspend"):
+        return show("The CronJob is suspended, so its schedule starts no other Job.")
+    for fire in schedules.fires(spec["schedule"], spec.get("timeZone"), datetime.now(UTC)):
         show(f"The schedule fires next at {fire:%Y-%m-%d %H:%M} UTC, whether or not this Job has ended.")
+    return None
 
 
 def plan(found: "Plan", say: Callable[[str], None]) -> None:
@@ -158,8 +165,8 @@ def _fate_of_monitor(found: "Plan", slug: str) -> str:
     return "deleted" if any(monitor.slug == slug for monitor in found.found) else "does not exist"
 
 
-def cleaned(found: "Plan") -> None:
-    """What is gone, how to bring the branch back, and the stores that stay."""
+def cleaned(found: "Plan", against: str) -> None:
+    """What is gone, how to bring the branch back, and the stores that stay; `against` speaks against deleting them."""
     record = found.release.values.record
     show(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
     if found.project:
@@ -171,10 +178,13 @@ def cleaned(found: "Plan") -> None:
         show("These stores were not deleted:")
         for store in record.stores:
             show(f"  {store}")
+    if against:
+        return show(against)
     if on_s3 := [store for store in record.stores if store.startswith("s3://")]:
-        show("To delete them too, unless main has this version by now:")
+        show("Main does not have this version. To delete the stores too:")
         for store in on_s3:
             show(f"  {shlex.join(('aws', 's3', 'rm', '--recursive', store))}")
+    return None
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:

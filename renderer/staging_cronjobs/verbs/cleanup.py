@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import AGAIN, Outside, Refused, Superseded, Unfinished, Usage
+from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record, sentry, shell
 from ..external.cluster import Cluster
@@ -102,16 +102,15 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
 def remove(cluster: Cluster, release: Release, project: sentry.Project | None, say: Say, *, drain: float = 0) -> None:
     """Jobs and pods, then monitors, then the record: a check-in of a late pod would make its monitor again."""
     settled = recovery.settle(cluster, release, say)
+    if settled and settled.live:
+        _check_same(settled, release)
+    if settled and drain and settled.pending:
+        recovery.take_over(cluster, settled, say)  # or Helm refuses to pause it
+        settled = record.find(cluster, release.name)
+    if settled and drain and settled.live:
+        settled = _drain(cluster, settled, drain, say)
     if settled is None:
         return
-    if settled.live and settled.revision != release.revision:
-        raise Unfinished(f"release {release.name} was deployed again meanwhile: {AGAIN}")
-    if drain and settled.pending:
-        recovery.take_over(cluster, settled, say)  # or Helm refuses to pause it
-        settled = record.find(cluster, release.name) or settled
-    if drain and settled.live:
-        _drain(cluster, settled, drain, say)
-        settled = record.find(cluster, release.name) or settled
     say(f"deleting release {release.name}, its Jobs and pods")
     recovery.clear(cluster, settled)
     if project:
@@ -125,6 +124,45 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
         helm.uninstall(cluster, left, keep_history=False)
 
 
+def _check_same(now: Release, before: Release) -> None:
+    """A deploy that came while this waited is not what was to be deleted."""
+    if now.newest.uid != before.newest.uid:
+        raise Unfinished(
+            f"release {now.name} was deployed again meanwhile, so it was left alone. To delete it all the same, run "
+            "the same command again."
+        )
+
+
+def against_deleting(settings: Settings, plan: Plan) -> str:
+    """What speaks against deleting the stores that stay, by main as it is now; empty when nothing does.
+
+    To be asked last: while a cleanup drains, main may get this version, and production then writes these stores.
+    """
+    facts = plan.release.values.record
+    if not facts.stores:
+        return ""
+    try:
+        on_main = _versions_on_main(settings, plan)
+    except StagingError as error:
+        return f"These may be production's stores now, so check before you delete them. Main could not be read: {error}"
+    if facts.version in on_main:
+        return f"These are production's stores now: main has version {facts.version}. Do not delete them."
+    return ""
+
+
+def _versions_on_main(settings: Settings, plan: Plan) -> set[str | None]:
+    """The versions of the dataset that main has: one, none, or several where several templates have its id."""
+    facts, checkout = plan.release.values.record, plan.checkout or git.find(settings)
+    if checkout is None or not git.same_repository(checkout.repository, facts.repository):
+        raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
+    checkout.fetch_main()
+    version = checkout.main_version(facts.template_path, facts.dataset_id)
+    if version is not None:
+        return {version}
+    folders = checkout.templates_on_main(facts.dataset_id)  # main may have moved it
+    return {checkout.main_version(folder, facts.dataset_id) for folder in folders}
+
+
 def _check_unchanged(plan: Plan, branch: str) -> None:
     """Raises `Superseded` when somebody pushed or deployed between the plan and now, while a person thought."""
     now = record.find(plan.cluster, plan.release.name)
@@ -133,23 +171,29 @@ def _check_unchanged(plan: Plan, branch: str) -> None:
         and now.newest.uid == plan.release.newest.uid
         and (plan.release.pending or now.status == plan.release.status)
     )
-    if not same and not (now and not now.live):
+    if now is None or (now.live and not same):
         state = f"is {now.status}, revision {now.revision}" if now else "is gone"
         raise Superseded(
-            f"release {plan.release.name} has changed since the plan was made: it {state}. Nothing was touched; run "
-            "the same command again for a new plan"
+            f"release {plan.release.name} has changed since the plan was made: it {state}. Nothing was touched. Run "
+            "the same command again for a new plan."
         )
+    _check_own(plan.cluster, now)
     if plan.checkout and plan.head is None and (head := plan.checkout.remote_head(branch)):
         raise Superseded(f"branch {branch} is there again, at {head[:12]}: nothing was touched")
 
 
 def _check_own(cluster: Cluster, release: Release) -> None:
-    """Helm deletes by name: a CronJob that somebody put in place of ours would go with the release."""
-    if foreign := kubectl.foreign(cluster, kubectl.existing(cluster, release.newest.names), release.name):
+    if name := _replaced(cluster, release):
         raise Refused(
-            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its: nothing was "
-            "touched; rename or delete that CronJob first"
+            f"CronJob {name} has the name of a job of release {release.name} but is not its. Nothing was touched. "
+            "Rename or delete that CronJob first."
         )
+
+
+def _replaced(cluster: Cluster, release: Release) -> str:
+    """A CronJob that somebody put in place of ours: Helm deletes by name, so it would go with the release."""
+    live = kubectl.existing(cluster, release.newest.names)
+    return min(kubectl.foreign(cluster, live, release.name), default="")
 
 
 def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
@@ -172,11 +216,16 @@ def _monitors(project: sentry.Project | None, release: Release) -> tuple[list[Mo
         return [], str(error)
 
 
-def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> None:
-    """Pause, then wait for the Jobs that run. Raises `Unfinished` when they outlast the limit."""
-    if not release.values.suspend:
+def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Release | None:
+    """Pause, and wait for the Jobs that run; gives the release as it is then, None when it is gone.
+
+    Raises `Unfinished` when they outlast the limit, or somebody deploys meanwhile.
+    """
+    live = kubectl.existing(cluster, release.newest.names)
+    if not release.values.suspend or not all(cronjob["spec"].get("suspend") for cronjob in live.values()):
         say(f"pausing release {release.name}")
         control.suspend_all(cluster, release, True, "paused to drain")
+    paused = record.find(cluster, release.name)
     deadline = time.monotonic() + limit
     shown: list[str] = []
     while jobs := kubectl.active_jobs(cluster, release):
@@ -189,6 +238,15 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> None:
                 "again to wait on, or without --drain to stop them"
             )
         time.sleep(min(DRAIN_POLL, limit / 10))
+    now = record.find(cluster, release.name)
+    if now and now.live and paused:
+        _check_same(now, paused)
+    if now and (name := _replaced(cluster, now)):
+        raise Unfinished(
+            f"CronJob {name} has the name of a job of release {now.name} but is not its. It was put there while Jobs "
+            "ended. Rename or delete it, then run the same command again."
+        )
+    return now
 
 
 def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -> None:
@@ -197,9 +255,9 @@ def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -
     for monitor in found:
         say(f"deleting monitor {monitor.slug}")
         sentry.delete(project, monitor)
-    if back := sentry.find(project, slugs, seen=bool(found)):
-        for monitor in back:
-            say(f"monitor {monitor.slug} came back: a late check-in made it again; deleting it again")
+    if late := sentry.find(project, slugs, seen=bool(found)):
+        for monitor in late:
+            say(f"a late check-in has made monitor {monitor.slug}: deleting that too")
             sentry.delete(project, monitor)
         if left := sentry.find(project, slugs, seen=True):
             raise Unfinished(

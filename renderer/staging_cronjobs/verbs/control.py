@@ -1,34 +1,58 @@
 """`staging pause`, `resume` and `run`: what an operator does to a release that is there."""
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from ..errors import Outside, Refused, suggestion
 from ..external import helm, kubectl, record
 from ..external.cluster import Cluster
 from ..external.record import Release
+from ..model import diff
 from ..model.staged_version import StagedVersion
-from ..model.values import Job
 from . import Say, recovery
 
 
-def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say) -> tuple[Release, list[str], bool]:
+def set_suspend(
+    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say
+) -> tuple[Release, dict[str, list[str]], bool]:
     """Pause or resume a release: the chart's `suspend`, all other values as they are.
 
-    Gives the release, the CronJobs that were not as its record said, and whether anything was changed.
+    Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed.
     """
     release = _find(cluster, staged, "pause or resume")
     if release.pending:
-        release = recovery.settle(cluster, release, say) or release
+        recovery.settle(cluster, release, say)
+        release = _find(cluster, staged, "pause or resume")  # what that helm has made of it
     if release.pending:
         raise Outside(
             f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
             f"with `helm rollback {release.name} --namespace {cluster.namespace}`"
         )
-    strayed = kubectl.strayed(cluster, release)
-    if release.values.suspend == suspend and not strayed:
-        return release, [], False
+    found = _differing(cluster, release)
+    if release.values.suspend == suspend and not found:
+        return release, {}, False
     suspend_all(cluster, release, suspend, "paused" if suspend else "resumed")
-    return release, strayed, True
+    return release, found, True
+
+
+def _differing(cluster: Cluster, release: Release) -> dict[str, list[str]]:
+    """The CronJobs that are not as the release's record has them, by name, and how."""
+    live = _live(cluster, release, release.newest.names)
+    wanted = helm.recorded(cluster, release, live)
+    found = {name: _how(wanted.get(name), live.get(name)) for name in sorted(release.newest.names)}
+    return {name: fields for name, fields in found.items() if fields}
+
+
+def _how(recorded: Mapping[str, Any] | None, live: Mapping[str, Any] | None) -> list[str]:
+    """How a CronJob differs from its record. Labels and annotations that others added are none of the record's."""
+    if live is None:
+        return ["deleted"]
+    if recorded is None:
+        return ["could not be compared"]
+    ours = {part: recorded["metadata"].get(part, {}) for part in ("labels", "annotations")}
+    now = {part: {k: live["metadata"].get(part, {}).get(k) for k in marks} for part, marks in ours.items()}
+    return diff.fields({**ours, "spec": recorded["spec"]}, {**now, "spec": live["spec"]})
 
 
 def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: str) -> None:
@@ -37,8 +61,8 @@ def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: 
     helm.upgrade(cluster, release.name, new, release, description)
 
 
-def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, Job]:
-    """Start a Job now from the CronJob of a key, paused or not; gives the Job's name, and what it was made from.
+def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, kubectl.Object]:
+    """Start a Job now from the CronJob of a key, paused or not; gives the Job's name, and the CronJob.
 
     Raises `Refused` while a Job of that CronJob runs, unless `anyway`: two would write one store at once, and the
     CronJob's concurrencyPolicy does not see a Job that was made by hand.
@@ -48,16 +72,29 @@ def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool =
     if key not in jobs:
         raise Refused(f"release {release.name} has no job {key!r}, only {', '.join(jobs)}{suggestion(key, jobs)}")
     cronjob = jobs[key].name
-    if kubectl.foreign(cluster, kubectl.existing(cluster, [cronjob]), release.name):
-        raise Refused(f"CronJob {cronjob} has the name of a job of release {release.name} but is not its: nothing ran")
+    live = _live(cluster, release, [cronjob])
+    if not live:
+        raise Refused(f"CronJob {cronjob} of release {release.name} was deleted. `staging resume` makes it again.")
     if (running := kubectl.active_jobs(cluster, release, [cronjob])) and not anyway:
         raise Refused(
             f"Job {running[0]} of {cronjob} runs now, and a second one would write the same stores. Wait for its end, "
-            "or pass --anyway"
+            "or pass --anyway."
         )
     name = f"{cronjob}-{datetime.now(UTC):%H%M%S}"  # the longest suffix that always fits
     cluster.kubectl("create", "job", name, f"--from=cronjob/{cronjob}")  # after `--` would stand a command
-    return name, jobs[key]
+    return name, live[cronjob]
+
+
+def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
+    """Those of a release's CronJobs that exist. Raises `Refused` for one that is another's, or on its way out."""
+    live = kubectl.existing(cluster, names)
+    if foreign := kubectl.foreign(cluster, live, release.name):
+        raise Refused(
+            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
+            "touched. Rename or delete that CronJob first."
+        )
+    recovery.check_staying(cluster, release.name, live)
+    return live
 
 
 def _find(cluster: Cluster, staged: StagedVersion, verb: str) -> Release:

@@ -80,6 +80,8 @@ def deploy(
     # Late: what a person pauses or resumes from here on would be undone.
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
+    if release is None or release.live:  # of a release that is not, what is left is waited for
+        recovery.check_staying(cluster, staged.release, ours)
     release = recovery.settle(cluster, release, say) if release else None
     _check_head(checkout, staged, checkout.head())
     ran = release.runs if release else None

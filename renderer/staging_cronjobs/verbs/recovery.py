@@ -1,8 +1,9 @@
 """A release that another helm is at work on, or was killed at work on: wait for the living, take over from the dead."""
 
 import time
+from collections.abc import Mapping
 
-from ..errors import AGAIN, Outside, Unfinished
+from ..errors import AGAIN, Outside, Refused, Unfinished
 from ..external import helm, kubectl, record
 from ..external.cluster import Cluster
 from ..external.record import Release
@@ -25,6 +26,16 @@ def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
         time.sleep(min(POLL, patience - current.age))
         current = record.find(cluster, release.name)
     return current
+
+
+def check_staying(cluster: Cluster, release: str, cronjobs: Mapping[str, kubectl.Object]) -> None:
+    """Raises `Refused` for a release's CronJob that is being deleted: an upgrade changes it, and then it vanishes."""
+    if going := sorted(name for name, cronjob in cronjobs.items() if "deletionTimestamp" in cronjob["metadata"]):
+        raise Refused(
+            f"CronJob {going[0]} of release {release} is being deleted. Nothing was touched. Run this again when it is "
+            f"gone. If it stays, look at its finalizers: kubectl get cronjob {going[0]} --namespace "
+            f"{cluster.namespace} -o yaml"
+        )
 
 
 def take_over(cluster: Cluster, release: Release, say: Say) -> None:

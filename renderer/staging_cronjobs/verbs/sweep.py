@@ -110,6 +110,10 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
     if plan.project is None and not keep_monitors:
         say(f"monitors are not touched, Sentry is not set up: {', '.join(sorted(plan.release.job_names))}")
     cleanup.run(plan, say)
+    if stores := plan.release.values.record.stores:
+        say(f"stores that stay: {', '.join(stores)}")
+        if against := cleanup.against_deleting(settings, plan):
+            say(against)
 
 
 def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:

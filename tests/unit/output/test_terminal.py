@@ -129,12 +129,14 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
         return
     yield lambda: terminal.releases([], cluster, as_json=False)
     yield lambda: terminal.findings([], cluster, as_json=False)
-    yield lambda: terminal.started(cluster, text, job(text, {"schedule": "0 * * * *", "timeZone": text}))
+    for spec in ({"schedule": "0 * * * *", "timeZone": text}, {"schedule": text}, {"schedule": text, "suspend": True}):
+        yield lambda spec=spec: terminal.started(cluster, text, {"spec": spec})
     for suspend, changed in ((True, True), (False, True), (False, False)):
-        yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), [text], c, suspend=s)
+        yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), {text: [text]}, c, suspend=s)
     for plan in plans(text):
         yield lambda plan=plan: terminal.plan(plan, printing.say)
-        yield lambda plan=plan: terminal.cleaned(plan)
+        yield lambda plan=plan: terminal.cleaned(plan, "")
+        yield lambda plan=plan: terminal.cleaned(plan, text)
     yield lambda: print(markdown.deployed(outcome(text), datetime(2026, 1, 5, tzinfo=UTC)))
     yield lambda: print(markdown.ended(Refused(text)))
     yield lambda: printing.say(text)
