@@ -109,13 +109,6 @@ class Checkout:
         except OSError as error:
             raise Outside(f"cannot read {path}: {error.strerror}") from None
 
-    def _text(self, path: str) -> str:
-        """A file of the work tree; empty for one that is not there, or is no file."""
-        try:
-            return (self.folder / path).read_text("utf-8", errors="replace")
-        except OSError:
-            return ""
-
     def version_here(self, template_path: str, dataset_id: str) -> tuple[str, str] | None:
         """The dataset's version in the work tree, and the file that says so; None when no template is the dataset's.
 
@@ -125,8 +118,9 @@ class Checkout:
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
         for path in self._git("ls-files", "-z").stdout.split("\0"):
-            if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self._text(path):
-                template = self.template_here(_folder(path))
+            place = PurePosixPath(path)
+            if place.name == METADATA and f'"{dataset_id}"' in self._text(path):
+                template = self.template_here(str(place.parent))
                 if template.attributes.get("dataset_id") == dataset_id:
                     return template.version_of(dataset_id), template.where
         return None
@@ -208,6 +202,13 @@ class Checkout:
 
     def _on_main(self, path: str) -> str:
         return f"{path} on {self.remote}/{self.main}"
+
+    def _text(self, path: str) -> str:
+        """A file of the work tree; empty for one that is not there, or is no file."""
+        try:
+            return (self.folder / path).read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
 
     def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
         """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
