@@ -36,6 +36,7 @@ Paused = Annotated[bool, typer.Option("--paused", help="Suspend all jobs until `
 AllowDirty = Annotated[
     bool, typer.Option("--allow-dirty", help="Deploy changes that are not committed. The release records `-dirty`.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Make every check and show what would change. Change nothing.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Default: the setting, else as in the kubeconfig.")]
 KubeContext = Annotated[str, typer.Option(help="Default: the setting, else the current one.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON for programs.")]

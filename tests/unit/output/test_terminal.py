@@ -122,6 +122,7 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     verdicts = [Verdict(text, text, text, {text: text}, problem=text), Verdict(text, text, absent=text)]
     finding = Finding(text, text, text, removable=True)
     yield lambda: terminal.deployed(outcome(text), as_json=as_json)
+    yield lambda: terminal.deployed(replace(outcome(text), dry_run=True, refusal=Refused(text)), as_json=as_json)
     yield lambda: terminal.releases([row], cluster, as_json=as_json)
     yield lambda: terminal.verdicts(verdicts, as_json=as_json)
     yield lambda: terminal.findings([finding], cluster, as_json=as_json)
@@ -135,7 +136,9 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     for plan in plans(text):
         yield lambda plan=plan: terminal.plan(plan, printing.say)
         yield lambda plan=plan: terminal.cleaned(plan)
-    yield lambda: print(markdown.deployed(outcome(text), datetime(2026, 1, 5, tzinfo=UTC)))
+    for dry in (False, True):
+        said = replace(outcome(text), dry_run=dry)
+        yield lambda said=said: print(markdown.deployed(said, datetime(2026, 1, 5, tzinfo=UTC)))
     yield lambda: print(markdown.ended(Refused(text)))
     yield lambda: printing.say(text)
     yield lambda: printing.say_text(text)
