@@ -48,6 +48,27 @@ def list_command(
     terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
 
 
+@app.command(name="timeline")
+@reported
+def timeline_command(
+    dataset_id: Annotated[str, typer.Option(help="Only the jobs of this dataset.")] = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Show when the jobs of production and of staged versions fire in the next 24 hours."""
+    from datetime import UTC, datetime
+
+    from ..external import cluster as clusters
+    from ..output.timeline import timeline as show_timeline
+    from ..verbs import timeline
+
+    settings = settings_for(namespace, kube_context)
+    cluster = clusters.connect(settings)
+    found = timeline.look(cluster, settings, dataset_id, datetime.now(UTC))
+    show_timeline(found, cluster, as_json=output is Output.json)
+
+
 @app.command()
 @reported
 def pause(

@@ -32,11 +32,7 @@ class StagedVersion:
     version: str
 
     def __post_init__(self) -> None:
-        if not DATASET_ID.fullmatch(self.dataset_id) or len(self.dataset_id) > ID_LIMIT:
-            raise Usage(
-                f"dataset id {_shown(self.dataset_id)} is not usable: it must be lower-case letters and digits "
-                f"with single dashes inside, {ID_LIMIT} characters at most"
-            )
+        check_dataset_id(self.dataset_id)
         if not VERSION.fullmatch(self.version):
             raise Usage(
                 f"version {_shown(self.version)} is not usable: it must be numbers joined by dots, such as 0.3.0"
@@ -125,6 +121,15 @@ class StagedVersion:
         else:
             return
         raise Refused(f"job key {_shown(key)} of {self.dataset_id} is not usable: {reason}; rename the job")
+
+
+def check_dataset_id(dataset_id: str) -> None:
+    """Raises `Usage` for what no dataset can be called."""
+    if not DATASET_ID.fullmatch(dataset_id) or len(dataset_id) > ID_LIMIT:
+        raise Usage(
+            f"dataset id {_shown(dataset_id)} is not usable: it must be lower-case letters and digits "
+            f"with single dashes inside, {ID_LIMIT} characters at most"
+        )
 
 
 def job_limit(workers: int) -> int:

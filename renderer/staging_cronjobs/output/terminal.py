@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .printing import encodable, inert, no_command, show, show_json, write
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..external.cluster import Cluster
     from ..external.record import Release
     from ..model.diff import Changes
@@ -216,8 +218,7 @@ def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> No
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
-    """Columns with two spaces between them; colour only where a person watches and NO_COLOR is unset."""
-    from rich.console import Console
+    """Columns with two spaces between them."""
     from rich.table import Table
 
     plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -225,13 +226,26 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
         plain.add_column(_cell(title), overflow="fold", no_wrap=title not in WORDS)
     for row in rows:
         plain.add_row(*map(_cell, row))
+    written([plain])
+
+
+def written(parts: Iterable[Any], *, wrap: bool = True) -> None:
+    """Print what rich can render, each part on lines of its own."""
+    screen = console()
+    with screen.capture() as lines:
+        for part in parts:
+            screen.print(part, soft_wrap=not wrap)
+    write(no_command("\n".join(line.rstrip() for line in lines.get().splitlines())), sys.stdout)
+
+
+def console() -> "Console":
+    """A screen as wide as it is; colour only where a person watches and NO_COLOR is unset."""
+    from rich.console import Console
+
     watched = sys.stdout is not None and sys.stdout.isatty()
     width = None if watched or "COLUMNS" in os.environ else WIDTH
     colour = False if os.environ.get("NO_COLOR") else None  # None: where a person watches; rich would still print bold
-    console = Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
-    with console.capture() as lines:
-        console.print(plain)
-    write(no_command("\n".join(line.rstrip() for line in lines.get().splitlines())), sys.stdout)
+    return Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
 
 
 def schedule(spec: Mapping[str, Any]) -> str:
