@@ -74,7 +74,7 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 def check_text(options: Mapping[str, object]) -> None:
     """Raises `Usage` for bytes that are no text: no other program or server would read the same in them."""
-    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    given = {"NAME" if name == "name" else f"--{name.replace('_', '-')}": value for name, value in options.items()}
     given |= {name: value for name, value in os.environ.items() if name.startswith(("STAGING_", "SENTRY_"))}
     try:
         given |= {"the name of the current folder": Path.cwd()}
