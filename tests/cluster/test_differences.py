@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from live import IMAGE, Namespace, Production, Staging, wait_until
+from records import forge
 from repositories import Repository, stage_branch
 from staged import RUN_SECONDS
 
-REFUSED = 3
+REFUSED, SUPERSEDED = 3, 6
 DATASET = "ridge-snow"
 STAGED = ("--branch", stage_branch(DATASET, "0.2.0"))
 RELEASE = "staging-ridge-snow-v0-2-0"
@@ -96,6 +97,89 @@ def test_what_changes_what_stops_and_what_production_has(
     page = project.summary.read_text()
     assert "- removed: `validate`\n- stopped while running: Job `at-work`\n" in page
     assert "| `update` | `20 * * * *` UTC | paused |" in page
+
+
+def everything(live: Namespace) -> dict[str, list[Any]]:
+    """Every object that a deploy could change, but for what controllers write into it."""
+    kinds = ("cronjobs", "jobs", "secrets", "configmaps")
+    written = ("uid", "labels", "annotations")
+    return {
+        f"{kind}/{o['metadata']['name']}": [o.get("spec"), o.get("data"), *(o["metadata"].get(f) for f in written)]
+        for kind in kinds
+        for o in live.all(kind)
+    }
+
+
+@one_major
+def test_a_dry_run_shows_the_whole_difference_and_changes_nothing(
+    project: Project, live: Namespace, production: Production, repository: Repository
+) -> None:
+    production(project.entry["cronjobs"][:1])
+    before, branches = everything(live), repository.git("ls-remote", "origin")
+    first = project.deploy("--dry-run")
+    assert (first["dry_run"], first["installed"], first["changes"]["first"]) == (True, True, True)
+    assert first["changes"]["production"] == {"update": [], "validate": None}
+    assert everything(live) == before
+    assert "would be staged" in project.summary.read_text()
+
+    project.deploy("--paused")
+    project.pod("validate")["metadata"] = {"annotations": {RUN_SECONDS: "600"}}
+    assert project.deploy()["dry_run"] is False
+    live.run_job(f"{RELEASE}-validate", "at-work")
+    wait_until(lambda: live.get("jobs", "at-work").get("status", {}).get("active"), what="the Job runs")
+    patch(live, UPDATE, timeZone="Europe/Oslo", suspend=False)  # by hand, so a deploy undoes it
+    project.entry["cronjobs"][0]["spec"]["schedule"] = "20 * * * *"
+    before = everything(live)
+    again = project.deploy("--dry-run", "--skip-job", "validate")
+    assert again["changes"] == {
+        "first": False,
+        "added": [],
+        "changed": {
+            "update": ["schedule 15 */6 * * * → 20 * * * *", "suspend false → true", "timeZone removed (Europe/Oslo)"]
+        },
+        "dropped": ["validate"],
+        "stopped": ["at-work"],
+        "production": {"update": ["schedule 15 */6 * * * → 20 * * * *"]},
+    }
+    assert (again["installed"], again["paused"], again["refused"]) == (False, True, "")
+    assert (everything(live), repository.git("ls-remote", "origin")) == (before, branches)
+
+    # What is not pushed yet is compared all the same, and the exit code is that of a deploy.
+    repository.commit("Not pushed")
+    command = ("deploy", *STAGED, "--docker-image", IMAGE, "--dry-run", "--datasets", "-")
+    done = project.staging.run(project.folder, *command, given=json.dumps([project.entry]), code=SUPERSEDED)
+    assert done.stdout.startswith(f"Nothing was changed. Release {RELEASE} (")
+    for line in (
+        "From what runs:",
+        "  update  suspend false → true",
+        "From production:",
+        "  validate  production has no",
+    ):
+        assert f"\n{line}" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith(f"error: branch {STAGED[1]} is at ")
+    assert everything(live) == before
+
+
+@one_major
+def test_a_dry_run_makes_every_check(project: Project, live: Namespace, repository: Repository) -> None:
+    project.deploy()
+    before = everything(live)
+    forge(live, RELEASE, lambda content: content.update(hooks=[{"name": "x"}]))
+    hooked = everything(live)
+    command = ("deploy", *STAGED, "--docker-image", IMAGE, "--dry-run", "--datasets", "-")
+
+    def refused(entry: dict[str, Any], words: str) -> None:
+        done = project.staging.run(project.folder, *command, given=json.dumps([entry]), code=REFUSED)
+        assert words in done.stderr.splitlines()[-1] and done.stdout == ""
+
+    refused(project.entry, "has hooks")
+    wrong = json.loads(json.dumps(project.entry))
+    wrong["cronjobs"][0]["spec"]["scheduel"] = "0 * * * *"
+    refused(wrong, "unknown field")
+    refused(project.entry | {"version": "0.9.0"}, "is at version 0.9.0")
+    repository.write("src/weather/new.py", "")
+    refused(project.entry, "not committed")
+    assert everything(live) == hooked and hooked.keys() == before.keys()
 
 
 @one_major

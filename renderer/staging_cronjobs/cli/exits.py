@@ -1,12 +1,14 @@
 """Errors become one sentence on standard error, and an exit code."""
 
 import functools
+import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
@@ -14,17 +16,28 @@ from ..errors import StagingError, Superseded, Usage
 from ..output import github, printing
 
 P = ParamSpec("P")
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Print the command line of each program that runs, on standard error.")
+]
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130, a bug into 1."""
+    """Turn an expected error into one sentence on stderr and its exit code; ^C and SIGTERM into 130, a bug into 1.
+
+    Adds the option --verbose, so that no command can lack it.
+    """
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             signal.signal(signal.SIGTERM, interrupt)
             check_text(kwargs)
-            command(*args, **kwargs)
+            with ExitStack() as stack:
+                if kwargs.pop("verbose", False):
+                    from ..external import shell
+
+                    stack.enter_context(shell.echoed(lambda line: printing.say(f"+ {line}")))
+                command(*args, **kwargs)
         except StagingError as error:
             from ..output import markdown
 
@@ -52,12 +65,16 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
                 )
             raise typer.Exit(StagingError.exit_code) from None
 
+    own = inspect.signature(command)
+    verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    wrapper.__annotations__ = {**command.__annotations__, "verbose": Verbose}
+    setattr(wrapper, "__signature__", own.replace(parameters=[*own.parameters.values(), verbose]))  # noqa: B010
     return wrapper
 
 
 def check_text(options: Mapping[str, object]) -> None:
     """Raises `Usage` for bytes that are no text: no other program or server would read the same in them."""
-    given = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    given = {"NAME" if name == "name" else f"--{name.replace('_', '-')}": value for name, value in options.items()}
     given |= {name: value for name, value in os.environ.items() if name.startswith(("STAGING_", "SENTRY_"))}
     try:
         given |= {"the name of the current folder": Path.cwd()}

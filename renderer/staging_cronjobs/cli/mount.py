@@ -10,6 +10,7 @@ from .exits import reported
 from .options import (
     AllowDirty,
     DatasetId,
+    DryRun,
     Image,
     KubeContext,
     Namespace,
@@ -47,6 +48,7 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
         skip_job: SkipJob = None,
         paused: Paused = False,
         allow_dirty: AllowDirty = False,
+        dry_run: DryRun = False,
         namespace: Namespace = "",
         kube_context: KubeContext = "",
     ) -> None:
@@ -55,7 +57,8 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
 
         staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
         load = functools.partial(user_code.from_objects, datasets, docker_image)
-        project.deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, Output.table)
+        asked = (paused, skip_job, allow_dirty, dry_run)
+        project.deploy_version(settings, staged, docker_image, load, *asked, Output.table)
 
     return deploy_staging
 

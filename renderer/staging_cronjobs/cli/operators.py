@@ -14,6 +14,7 @@ from .options import (
     DatasetId,
     KeepMonitors,
     KubeContext,
+    Name,
     Namespace,
     Output,
     OutputOption,
@@ -21,6 +22,7 @@ from .options import (
     Version,
     Yes,
     cluster_of_main,
+    meant,
     settings_for,
     settings_of_main,
     target,
@@ -31,6 +33,7 @@ from .prompt import confirm
 if TYPE_CHECKING:
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
+    from .options import Find
 
 app = typer.Typer()
 
@@ -49,9 +52,31 @@ def list_command(
     terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
 
 
+@app.command(name="timeline")
+@reported
+def timeline_command(
+    dataset_id: Annotated[str, typer.Option(help="Only the jobs of this dataset.")] = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Show when the jobs of production and of staged versions fire in the next 24 hours."""
+    from datetime import UTC, datetime
+
+    from ..external import cluster as clusters
+    from ..output.timeline import timeline as show_timeline
+    from ..verbs import timeline
+
+    settings = settings_for(namespace, kube_context)
+    cluster = clusters.connect(settings)
+    found = timeline.look(cluster, settings, dataset_id, datetime.now(UTC))
+    show_timeline(found, cluster, as_json=output is Output.json)
+
+
 @app.command()
 @reported
 def pause(
+    name: Name = "",
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -59,12 +84,13 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
-    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), True)
+    set_suspend(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), True)
 
 
 @app.command()
 @reported
 def resume(
+    name: Name = "",
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -72,13 +98,14 @@ def resume(
     kube_context: KubeContext = "",
 ) -> None:
     """Let the jobs of a paused version run again. A run that was missed starts at once."""
-    set_suspend(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), False)
+    set_suspend(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), False)
 
 
 @app.command()
 @reported
 def run(
-    key: Annotated[str, typer.Option(help="Key of the job, such as update.")],
+    name: Name = "",
+    key: Annotated[str, typer.Option(help="Key of the job, such as update. Needless if NAME is a job's.")] = "",
     anyway: Annotated[bool, typer.Option("--anyway", help="Run it even if another Job of it is running.")] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
@@ -87,12 +114,16 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start one job of a staged version now. It runs even while the version is paused."""
-    run_job(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
+    run_job(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
 
 
 @app.command(name="cleanup")
 @reported
 def cleanup_command(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Any names: branch, release, CronJob, Job or pod.", show_default=False),
+    ] = None,
     branch: Annotated[list[str] | None, typer.Option(help="Branch of a staged version. Repeatable.")] = None,
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -121,20 +152,31 @@ def cleanup_command(
     kube_context: KubeContext = "",
 ) -> None:
     """Delete a staged version: branch, Helm release, Sentry monitors. Shows a plan and asks first. Stores stay."""
+    from ..external import cluster as clusters
     from ..model.settings import seconds
+    from ..model.staged_version import checked_name
+    from ..verbs import naming
 
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
-    if promoted and (branch or dataset_id or version or all_versions):
+    checked, named = [checked_name(word) for word in name or ()], branch or []
+    if checked and (dataset_id or version):
+        raise Usage("NAME names staged versions already. Leave out --dataset-id, --version and --all-versions")
+    if promoted and (checked or named or dataset_id or version or all_versions):
         raise Usage("--promoted finds the versions itself. Leave the other options that name some out.")
-    if promoted or all_versions or len(branch or ()) > 1:
+    if not (checked or all_versions or promoted or len(named) > 1):
+        target("".join(named), dataset_id, version)  # what is no name ends it before anything is asked
+    settings = settings_of_main(namespace, kube_context)
+    if checked:
+        found = naming.find(clusters.connect(settings), checked)
+        named = [*dict.fromkeys((*named, *(staged.branch for staged, _ in found)))]
+    if promoted or all_versions or len(named) > 1:
         from ..output import terminal
         from ..verbs import cleanup
 
-        settings = settings_of_main(namespace, kube_context)
         if promoted:
             found = cleanup.promoted(settings, say)
         else:
-            found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
+            found = cleanup.targets(settings, named, dataset_id, version, all_versions)
         if not found.stores:
             return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
         flags = [f"--drain-limit={drain_limit}"] if drain else []
@@ -144,8 +186,7 @@ def cleanup_command(
         terminal.plan_of_many(found, say)
         confirm(yes)
         return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)
-    staged = target((branch or [""])[0], dataset_id, version)
-    settings = settings_of_main(namespace, kube_context)
+    staged = target("".join(named), dataset_id, version)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
 
@@ -249,28 +290,33 @@ def sweep_command(
         github.annotate("warning", f"{count} can be deleted. Run `staging sweep --yes`")
 
 
-def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) -> None:
+def set_suspend(find: "Find", settings: "Settings", suspend: bool) -> None:
     """Pause or resume, and show what was done."""
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    release, differed, changed = control.set_suspend(cluster, staged, suspend, say)
+    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say)
     shown(
         "Pause" if suspend else "Resume",
         lambda: terminal.suspended(cluster, release, differed, changed, suspend=suspend),
     )
 
 
-def run_job(staged: "StagedVersion", settings: "Settings", key: str, anyway: bool) -> None:
-    """Start a Job now, and show which."""
+def run_job(find: "Find", settings: "Settings", key: str, anyway: bool) -> None:
+    """Start a Job now, and show which. Raises `Usage` when no job is named, or two are."""
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import control
 
     cluster = clusters.connect(settings)
-    name, cronjob = control.run_job(cluster, staged, key, anyway=anyway)
+    staged, named = find(cluster)
+    if not (key or named):
+        raise Usage("name the job: give its --key, or the name of its CronJob, Job or pod")
+    if key and named and key != named:
+        raise Usage(f"the name is one of job {named!r}, and --key is {key!r}. Give one of them")
+    name, cronjob = control.run_job(cluster, staged, key or named, anyway=anyway)
     shown("Run", lambda: terminal.started(cluster, name, cronjob))
 
 

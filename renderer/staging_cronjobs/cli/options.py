@@ -11,9 +11,12 @@ from ..errors import Usage
 from ..output.printing import say
 
 if TYPE_CHECKING:
+    from ..external.cluster import Cluster
     from ..model.catalogue import Dataset
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
+
+    Find = Callable[[Cluster], tuple[StagedVersion, str]]  # the key is empty where the name is not one job's
 
 
 class Output(StrEnum):
@@ -23,6 +26,10 @@ class Output(StrEnum):
     json = "json"
 
 
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Any name of it: branch, release, CronJob, Job or pod.", show_default=False),
+]
 Branch = Annotated[str, typer.Option(help="Branch of the staged version: stage/<dataset id>/v<version>.")]
 DatasetId = Annotated[str, typer.Option(help="Id of the dataset. Goes with --version.")]
 Version = Annotated[str, typer.Option(help="Version of the dataset, such as 0.3.0.")]
@@ -36,6 +43,7 @@ Paused = Annotated[bool, typer.Option("--paused", help="Suspend all jobs until `
 AllowDirty = Annotated[
     bool, typer.Option("--allow-dirty", help="Deploy changes that are not committed. The release records `-dirty`.")
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Make every check and show what would change. Change nothing.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Default: the setting, else as in the kubeconfig.")]
 KubeContext = Annotated[str, typer.Option(help="Default: the setting, else the current one.")]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON for programs.")]
@@ -55,6 +63,28 @@ def target(branch: str, dataset_id: str, version: str) -> "StagedVersion":
     if dataset_id and version and not branch:
         return StagedVersion(dataset_id, version)
     raise Usage("name one staged version. Pass --branch stage/<id>/v<version>, or --dataset-id with --version")
+
+
+def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
+    """Who finds, in a cluster, the staged version that is named in any way, and the key of the job if it is a job's.
+
+    Raises `Usage` at once for what cannot be a name, or when several ways are used.
+    """
+    from ..model.staged_version import checked_name
+    from ..verbs import naming
+
+    if not (name or branch or dataset_id or version):
+        raise Usage(
+            "name one staged version: any name of it (branch, release, CronJob, Job or pod), --branch, or --dataset-id "
+            "with --version"
+        )
+    if not name:
+        staged = target(branch, dataset_id, version)
+        return lambda _: (staged, "")
+    if branch or dataset_id or version:
+        raise Usage(f"{name!r} names the staged version already. Leave out --branch, --dataset-id and --version")
+    checked = checked_name(name)
+    return lambda cluster: naming.find(cluster, [checked])[0]
 
 
 def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":

@@ -13,6 +13,7 @@ from .options import (
     Branch,
     DatasetId,
     Datasets,
+    DryRun,
     Image,
     KubeContext,
     Namespace,
@@ -84,6 +85,7 @@ def deploy_command(
     skip_job: SkipJob = None,
     paused: Paused = False,
     allow_dirty: AllowDirty = False,
+    dry_run: DryRun = False,
     namespace: Namespace = "",
     kube_context: KubeContext = "",
     output: OutputOption = Output.table,
@@ -92,7 +94,7 @@ def deploy_command(
     settings = settings_for(namespace, kube_context)
     staged = target(branch, dataset_id, version)
     load = datasets_from(datasets, settings, docker_image)
-    deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, output)
+    deploy_version(settings, staged, docker_image, load, paused, skip_job, allow_dirty, dry_run, output)
 
 
 @app.command(name="init")
@@ -154,20 +156,21 @@ def deploy_version(
     paused: bool,
     skip: list[str] | None,
     allow_dirty: bool,
+    dry_run: bool,
     output: Output,
 ) -> None:
-    """Deploy, and show what was done."""
+    """Deploy, and show what was done; with `dry_run`, what would be done, and raise what would stop it."""
     from datetime import UTC, datetime
 
     from ..output import markdown, terminal
     from ..verbs import deploy
 
-    skipped = skip or ()
-    outcome = deploy.deploy(
-        settings, staged, image, load, paused=paused, skip=skipped, allow_dirty=allow_dirty, say=say
-    )
+    asked = {"paused": paused, "allow_dirty": allow_dirty, "dry_run": dry_run}
+    outcome = deploy.deploy(settings, staged, image, load, skip=skip or (), **asked, say=say)
     for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
         for line in lines:
             github.annotate(kind, line)
     github.summarise(lambda: markdown.deployed(outcome, datetime.now(UTC)))
     terminal.deployed(outcome, as_json=output is Output.json)
+    if outcome.refusal:
+        raise outcome.refusal

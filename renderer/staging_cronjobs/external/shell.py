@@ -2,8 +2,9 @@
 
 import os
 import re
+import shlex
 import signal
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ ADDED = {
 }
 WHY = re.compile(r"^ *\w+: (\[Errno \d+\] )?|: b'.*'$")  # around the words of the system, in what sh says
 GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before it is killed
+_listeners: list[Callable[[str], object]] = []  # who gets the command line of each program: see `echoed`
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,12 @@ def _start(
     with ExitStack() as stack:
         if output:  # sh opens one for a path, and leaves it open
             options |= {"_out": stack.enter_context(output.open("wb")), "_err_to_out": True}
+        given = [_utf8(name, a) for a in args]
+        for say in _listeners:
+            say(shlex.join((str(program), *given)))
         caught = stack.enter_context(_held())
         try:
-            process = command(*(_utf8(name, a) for a in args), **options)
+            process = command(*given, **options)
         except sh.ForkException as error:
             why = str(error).strip().splitlines()[-1]
             raise Outside(f"{name} could not be started: {WHY.sub('', why)}") from None
@@ -148,6 +153,19 @@ def _finish(process: Any, *, timeout: float | None = None, output: Path | None =
         _stop(process)
         raise
     return Result("" if output else str(process), "" if output else _text(process.stderr), process.exit_code)
+
+
+@contextmanager
+def echoed(say: Callable[[str], object]) -> Generator[None]:
+    """Within, `say` gets the command line of each program that starts, quoted for a shell.
+
+    Its environment and its input are not shown: secrets go there, and nowhere else.
+    """
+    _listeners.append(say)
+    try:
+        yield
+    finally:
+        _listeners.remove(say)
 
 
 def environment() -> dict[str, str]:

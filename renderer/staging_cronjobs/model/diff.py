@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .values import LABEL, Values
+from .values import HELM_MARKS, LABEL, Values
 
 PRIVATE = ("env[", "args", "command", "annotations[", "httpHeaders[", "volumeAttributes.")  # may hold secrets
 MAPS = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})  # their keys have dots and slashes
@@ -90,6 +90,25 @@ def since(before: Values | None, new: Values, stopped: list[str], production: di
     return Changes(before is None, added, changed, dropped, stopped, production)
 
 
+def from_live(
+    ran: Values | None,
+    new: Values,
+    live: Objects,
+    wanted: Objects,
+    stopped: list[str],
+    production: dict[str, list[str] | None],
+) -> Changes:
+    """What would change of the CronJobs as they are now, by hand or not; both sides are given by name.
+
+    Only the facts that the chart writes into annotations are left out: the commit, say, changes no job.
+    """
+    there = {key: job.name for key, job in new.jobs.items() if job.name in live}
+    found = {key: fields(_whole(live[name]), _whole(wanted[name])) for key, name in there.items()}
+    added = sorted(new.jobs.keys() - there.keys())
+    dropped = sorted((ran.jobs.keys() if ran else set()) - new.jobs.keys())
+    return Changes(ran is None, added, {key: f for key, f in found.items() if f}, dropped, stopped, production)
+
+
 def from_production(new: Values, wanted: Objects, production: Objects) -> dict[str, list[str] | None]:
     """What differs from production's CronJobs, given by key, to ours as the server would have them, given by name.
 
@@ -105,6 +124,13 @@ def from_production(new: Values, wanted: Objects, production: Objects) -> dict[s
 def fields(before: Any, after: Any) -> list[str]:
     """Every difference as a person reads it, without the beginning that nearly every path has."""
     return [COMMON.sub("", str(difference), count=1) for difference in between(before, after)]
+
+
+def _whole(cronjob: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = cronjob["metadata"]
+    annotations = metadata.get("annotations") or {}
+    kept = {mark: text for mark, text in annotations.items() if not mark.startswith((LABEL, *HELM_MARKS))}
+    return {"labels": metadata.get("labels") or {}, "annotations": kept, "spec": cronjob["spec"]}
 
 
 def _bare(cronjob: Mapping[str, Any]) -> dict[str, Any]:

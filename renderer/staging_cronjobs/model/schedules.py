@@ -1,7 +1,8 @@
 """When a schedule fires next, as Kubernetes reads it."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
 MACROS = {
@@ -20,6 +21,17 @@ def fires(schedule: str, zone: str | None, now: datetime, count: int = 1) -> lis
 
     Empty for what cannot be told: an unknown zone, and `@every`, which counts from a CronJob's own last run.
     """
+    upcoming = _upcoming(schedule, zone, now)
+    return list(islice(upcoming, count)) if upcoming else []
+
+
+def within(schedule: str, zone: str | None, now: datetime, end: datetime) -> list[datetime] | None:
+    """The times after `now` and before `end`, as in `fires`; None for what cannot be told."""
+    upcoming = _upcoming(schedule, zone, now)
+    return list(takewhile(lambda fire: fire < end, upcoming)) if upcoming else None
+
+
+def _upcoming(schedule: str, zone: str | None, now: datetime) -> Iterator[datetime] | None:
     from datetime import UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,14 +39,15 @@ def fires(schedule: str, zone: str | None, now: datetime, count: int = 1) -> lis
 
     fields = MACROS.get(schedule.strip(), schedule).split()
     if len(fields) != len(LIMITS):
-        return []
+        return None
     try:
         plain = [_plain(field, *limits) for field, limits in zip(fields, LIMITS, strict=True)]
         local = now.astimezone(ZoneInfo(zone) if zone else UTC)
         # With a field for seconds: without it, what a change of the clocks skips is made up for, as Debian's cron does.
-        return [fire.astimezone(UTC) for fire in islice(CronSim(" ".join(["0", *plain]), local), count)]
+        found = CronSim(" ".join(["0", *plain]), local)
     except (CronSimError, ZoneInfoNotFoundError, ValueError):
-        return []
+        return None
+    return (fire.astimezone(UTC) for fire in found)
 
 
 def _plain(field: str, first: int, last: int) -> str:

@@ -28,14 +28,18 @@ def ended(error: StagingError) -> str:
 
 def deployed(outcome: "Outcome", now: datetime) -> str:
     """What runs now, what is different about it, and what to do next."""
-    record, paused = outcome.values.record, outcome.values.suspend
+    record, paused, dry = outcome.values.record, outcome.values.suspend, outcome.dry_run
     main = f"main has v{_line(outcome.main_version)}" if outcome.main_version else "main does not have this dataset"
     parts = [
-        [f"### {_code(record.dataset_id)} v{_prose(record.version)} is staged{', paused' if paused else ''}"],
         [
-            f"Release {_code(outcome.release)} was {'installed' if outcome.installed else 'upgraded'} "
-            f"({_prose(str(outcome.cluster))}); {main}. "
-            f"It runs {_code(record.image)}, commit {_code(record.commit[:12])}."
+            f"### {_code(record.dataset_id)} v{_prose(record.version)} {'would be' if dry else 'is'} staged"
+            f"{', paused' if paused else ''}"
+        ],
+        ["Nothing was changed: this was a dry run."] if dry else [],
+        [
+            f"Release {_code(outcome.release)} {'would be' if dry else 'was'} "
+            f"{'installed' if outcome.installed else 'upgraded'} ({_prose(str(outcome.cluster))}); {main}. "
+            f"It {'would run' if dry else 'runs'} {_code(record.image)}, commit {_code(record.commit[:12])}."
         ],
         ["| job | schedule | next, in UTC | CronJob |", "| --- | --- | --- | --- |"]
         + [_row(key, job, outcome, now) for key, job in outcome.values.jobs.items()],
@@ -43,7 +47,7 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
         _listed("Changes since the last deploy", _since(outcome.changes)),
         _listed("Differences from production", _beside(outcome.changes.production)),
         _listed("Stores", [_code(store) for store in record.stores]),
-        ["**Next**", "", "```bash", *_next(outcome), "```"],
+        [] if dry else ["**Next**", "", "```bash", *_next(outcome), "```"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 

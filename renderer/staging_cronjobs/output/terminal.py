@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from .printing import encodable, inert, no_command, show, show_json, write
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..external.cluster import Cluster
     from ..external.record import Release
+    from ..model.diff import Changes
     from ..verbs.cleanup import Plan, Targets
     from ..verbs.deploy import Outcome
     from ..verbs.proof import Verdict
@@ -65,6 +68,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     record, paused, jobs = outcome.values.record, outcome.values.suspend, outcome.values.jobs
     if as_json:
         facts: dict[str, Any] = {"release": outcome.release, "installed": outcome.installed, "paused": paused}
+        facts |= {"dry_run": outcome.dry_run, "refused": outcome.refusal.message if outcome.refusal else ""}
         where = {"context": outcome.cluster.context, "namespace": outcome.cluster.namespace}
         names = [
             {"key": k, "name": j.name, "schedule": j.spec["schedule"], "suspend": suspended_now(outcome, k)}
@@ -73,14 +77,20 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
         facts |= {"warnings": outcome.warnings, "notices": outcome.notices}
         return show_json(facts | {"record": record.model_dump()})
-    done = "Installed" if outcome.installed else "Upgraded"
-    show(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
+    done, state = "installed" if outcome.installed else "upgraded", ", paused" if paused else ""
+    if outcome.dry_run:
+        show(f"Nothing was changed. Release {outcome.release} ({outcome.cluster}) would be {done}{state}.")
+    else:
+        show(f"{done.capitalize()} release {outcome.release} ({outcome.cluster}){state}.")
     main = f"v{outcome.main_version}" if outcome.main_version else "no such dataset"
-    show(f"{record.dataset_id} v{record.version} runs {record.image}; main has {main}.")
+    runs = "would run" if outcome.dry_run else "runs"
+    show(f"{record.dataset_id} v{record.version} {runs} {record.image}; main has {main}.")
     cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
     for store in record.stores:
         show(f"writes {store}")
+    if outcome.dry_run:
+        return changes(outcome.changes)
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
     if paused:
         show("Paused: no job runs on its schedule. Next:")
@@ -88,6 +98,25 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
         show(f"  2. {shlex.join(('staging', 'resume', *target))}")
     show(f"To remove it: {shlex.join(('staging', 'cleanup', *target))}")
     return None
+
+
+def changes(found: "Changes") -> None:
+    """The whole difference that a deploy would make, a line for each field."""
+    if not found.first:
+        lines = [f"{key}  {field}" for key, fields in found.changed.items() for field in fields]
+        lines += [f"{key}  added" for key in found.added] + [f"{key}  dropped" for key in found.dropped]
+        lines += [f"Job {job} runs now and would be stopped" for job in found.stopped]
+        _listed("From what runs", lines)
+    there = {key: fields for key, fields in found.production.items() if fields is not None}
+    lines = [f"{key}  {field}" for key, fields in there.items() for field in fields]
+    lines += [f"{key}  production has no such job" for key in found.production if key not in there]
+    _listed("From production", lines if there else ["production has no job of this dataset in this namespace"])
+
+
+def _listed(title: str, lines: list[str]) -> None:
+    show(f"{title}:")
+    for line in lines or ["nothing changes"]:
+        show(f"  {line}")
 
 
 def suspended(
@@ -199,8 +228,7 @@ def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> No
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
-    """Columns with two spaces between them; colour only where a person watches and NO_COLOR is unset."""
-    from rich.console import Console
+    """Columns with two spaces between them."""
     from rich.table import Table
 
     plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -208,13 +236,26 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
         plain.add_column(_cell(title), overflow="fold", no_wrap=title not in WORDS)
     for row in rows:
         plain.add_row(*map(_cell, row))
+    written([plain])
+
+
+def written(parts: Iterable[Any], *, wrap: bool = True) -> None:
+    """Print what rich can render, each part on lines of its own."""
+    screen = console()
+    with screen.capture() as lines:
+        for part in parts:
+            screen.print(part, soft_wrap=not wrap)
+    write(no_command("\n".join(line.rstrip() for line in lines.get().splitlines())), sys.stdout)
+
+
+def console() -> "Console":
+    """A screen as wide as it is; colour only where a person watches and NO_COLOR is unset."""
+    from rich.console import Console
+
     watched = sys.stdout is not None and sys.stdout.isatty()
     width = None if watched or "COLUMNS" in os.environ else WIDTH
     colour = False if os.environ.get("NO_COLOR") else None  # None: where a person watches; rich would still print bold
-    console = Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
-    with console.capture() as lines:
-        console.print(plain)
-    write(no_command("\n".join(line.rstrip() for line in lines.get().splitlines())), sys.stdout)
+    return Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
 
 
 def schedule(spec: Mapping[str, Any]) -> str:

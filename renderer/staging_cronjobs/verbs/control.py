@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from string import ascii_lowercase
 from typing import Any
 
 from ..errors import Outside, Refused, suggestion
 from ..external import helm, kubectl, record
-from ..external.cluster import Cluster
+from ..external.cluster import Cluster, plain
 from ..external.record import Release
 from ..model import diff
 from ..model.staged_version import StagedVersion
@@ -80,9 +81,22 @@ def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool =
             f"Job {running[0]} of {cronjob} runs now, and a second one would write the same stores. Wait for its end, "
             "or pass --anyway."
         )
-    name = f"{cronjob}-{datetime.now(UTC):%H%M%S}"  # the longest suffix that always fits
-    cluster.kubectl("create", "job", name, f"--from=cronjob/{cronjob}")  # after `--` would stand a command
-    return name, live[cronjob]
+    return _create(cluster, cronjob), live[cronjob]
+
+
+def _create(cluster: Cluster, cronjob: str) -> str:
+    """A Job of a CronJob, named after the time of day; of several in one second each gets a letter more.
+
+    As long as the names that the schedule makes, which always fit: eight characters.
+    """
+    for more in ("", *ascii_lowercase):
+        name = f"{cronjob}-{datetime.now(UTC):%H%M%S}{more}"
+        made = cluster.kubectl("create", "job", name, f"--from=cronjob/{cronjob}", check=False)  # `--` begins a command
+        if made.code == 0:
+            return name
+        if "already exists" not in made.stderr:
+            break
+    raise Outside(f"{cluster}: kubectl could not start a Job of {cronjob}: {plain(made)}")
 
 
 def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:

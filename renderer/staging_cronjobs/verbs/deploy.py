@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
+from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
@@ -20,7 +20,7 @@ from . import Say, isolation, preflight, recovery
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a deploy did."""
+    """What a deploy did, or with `dry_run` would do."""
 
     cluster: Cluster
     release: str
@@ -31,6 +31,8 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
     suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
+    dry_run: bool = False  # nothing was changed
+    refusal: StagingError | None = None  # of a dry run: why a deploy would stop now
 
 
 def deploy(
@@ -42,9 +44,13 @@ def deploy(
     paused: bool = False,
     skip: Collection[str] = (),
     allow_dirty: bool = False,
+    dry_run: bool = False,
     say: Say,
 ) -> Outcome:
-    """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given."""
+    """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given.
+
+    With `dry_run`, every check is made and nothing is changed.
+    """
     _check_image(image)
     say(f"fetching {settings.main} of {settings.remote}")
     own, (checkout, settings) = settings, git.with_main(settings)
@@ -82,25 +88,34 @@ def deploy(
     preflight.check_identity(release, new.record)
     if release is None or release.live:  # of a release that is not, what is left is waited for
         recovery.check_staying(cluster, staged.release, ours)
-    release = recovery.settle(cluster, release, say) if release else None
-    _check_head(checkout, staged, checkout.head())
+    if not dry_run:
+        release = recovery.settle(cluster, release, say) if release else None
+        _check_head(checkout, staged, checkout.head())
     ran = release.runs if release else None
     # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
     asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
     new = new.model_copy(update={"suspend": paused or asked})
     stopped = _stopped(cluster, release, names) if release and release.live else []
-    kept = _ready(cluster, release, say) if release else None
-    say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
-    helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
-    notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
-    changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
+    beside = diff.from_production(new, wanted, theirs)
     # As the API server would have them: a policy may suspend what nobody asked to suspend.
     suspended = {
         key: new.suspend or bool(wanted.get(job.name, {"spec": job.spec})["spec"].get("suspend"))
         for key, job in new.jobs.items()
     }
+    known = (cluster, staged.release, ran is None, new, main_version)
+    if dry_run:
+        refusal, notices = _would_stop(cluster, checkout, staged, release)
+        for key, job in new.jobs.items():
+            wanted[job.name]["spec"]["suspend"] = suspended[key]
+        changed = diff.from_live(ran, new, ours, wanted, stopped, beside)
+        told = tuple(warnings), (*_image_notice(new), *notices)
+        return Outcome(*known, changed, *told, suspended, dry_run=True, refusal=refusal)
+    kept = _ready(cluster, release, say) if release else None
+    say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
+    helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
+    notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
     told = tuple(warnings), (*_image_notice(new), *notices)
-    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, *told, suspended)
+    return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended)
 
 
 def render(
@@ -162,6 +177,27 @@ def _check_head(checkout: git.Checkout, staged: StagedVersion, commit: str) -> N
             f"branch {staged.branch} is at {head[:12]} on {checkout.remote}, not at {commit[:12]}: "
             "a newer push deploys it"
         )
+
+
+def _would_stop(
+    cluster: Cluster, checkout: git.Checkout, staged: StagedVersion, release: Release | None
+) -> tuple[StagingError | None, list[str]]:
+    """What would still stop a deploy after the difference is known, and what it would wait for.
+
+    Told beside the difference: a branch that is not pushed yet is the usual case of a dry run.
+    """
+    notices = []
+    if release:
+        record.check(cluster, release)
+    if release and release.pending:
+        notices.append(
+            f"release {release.name} is {release.status}: a deploy waits for that helm, or takes over if it was killed"
+        )
+    try:
+        _check_head(checkout, staged, checkout.head())
+    except Superseded as error:
+        return error, notices
+    return None, notices
 
 
 def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:

@@ -17,7 +17,10 @@ from staging_cronjobs.cli import app
 from staging_cronjobs.model.staged_version import BRANCH, ID_LIMIT
 
 COMMAND = get_command(app)
-VERBS = (("name",), ("render", "--docker-image=i"), ("deploy", "--docker-image=i"), ("cleanup", "--yes"), ("pause",))
+VERBS = (
+    *(("name",), ("render", "--docker-image=i"), ("deploy", "--docker-image=i"), ("cleanup", "--yes"), ("pause",)),
+    *(("pause", "--"), ("run", "--"), ("cleanup", "--yes", "--")),  # as the argument
+)
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
 REFUSED_BY_GIT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.(/|$)|\.lock(/|$)|/$|^-")
 PIECES = (
@@ -87,6 +90,7 @@ def test_one_error_line_exit_code_2_and_nothing_started(branches: list[str]) -> 
     for branch, verb in zip(branches, cycle(VERBS), strict=False):
         started.clear()
         with redirect_stdout(StringIO()) as stdout, redirect_stderr(StringIO()) as stderr:
-            code = COMMAND.main([*verb, f"--branch={branch}"], standalone_mode=False)
+            given = branch if verb[-1] == "--" else f"--branch={branch}"
+            code = COMMAND.main([*verb, given], standalone_mode=False)
         assert (code, stdout.getvalue(), started) == (2, "", []), (branch, verb)
         assert re.fullmatch(r"error: [^\n\r\x85\u2028\u2029]+\n", stderr.getvalue()), (branch, verb)

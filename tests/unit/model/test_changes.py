@@ -61,3 +61,21 @@ def test_cron_job_name_has_another_place_and_is_no_difference_but_the_order_of_o
     ours = cronjob(spec(env=[second, first, name]))
     found = diff.from_production(new, {NAME: ours}, {"update": production})
     assert found == {"update": ["containers[worker].env order"]}
+
+
+def test_a_dry_run_compares_the_cronjobs_as_they_are_whoever_changed_them() -> None:
+    helm = {"meta.helm.sh/release-name": "staging-ridge-snow-v0-2-0", "staging-cronjobs/commit": "1"}
+    live = cronjob(spec("i:1", env=[{"name": "ADDED", "value": "x"}]), labels=LABELS, annotations={**helm, "by": "me"})
+    wanted = cronjob(spec("i:2"), labels=LABELS | {"team": "snow"}, annotations={"staging-cronjobs/commit": "2"})
+    new, before = values(update=spec("i:2"), validate=spec()), values(update=spec("i:2"), archive=spec())
+    found = diff.from_live(before, new, {NAME: live}, {NAME: wanted}, ["archive-1"], {})
+    assert (found.first, found.added, found.dropped, found.stopped) == (False, ["validate"], ["archive"], ["archive-1"])
+    assert found.changed == {
+        "update": [
+            "annotations[by] removed",
+            "labels[team] added (snow)",
+            "containers[worker].env removed",
+            "containers[worker].image i:1 → i:2",
+        ]
+    }
+    assert diff.from_live(None, new, {}, {}, [], {}).first

@@ -104,3 +104,11 @@ def test_whatever_a_store_is_called_it_is_text(store: str) -> None:
     assert tags <= {"h3", "p", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "strong", "pre"}
     text = html.unescape(page)
     assert f"x: {html.unescape(shown(store))}".rstrip() in text
+
+
+def test_a_dry_run_does_not_say_that_anything_was_done() -> None:
+    page = markdown.deployed(replace(OUTCOME, dry_run=True), NOW)
+    for words in ("is staged", "was upgraded", "It runs", "**Next**", "staging cleanup"):
+        assert words not in page
+    for words in ("would be staged", "Nothing was changed: this was a dry run.", "would be upgraded", "would run"):
+        assert words in page

@@ -25,15 +25,18 @@ from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.external.git import Checkout
 from staging_cronjobs.external.record import Release, Revision
 from staging_cronjobs.external.sentry import Monitor, Project
+from staging_cronjobs.model import timeline
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.values import Job, Record, Values
 from staging_cronjobs.output import github, markdown, printing, terminal
+from staging_cronjobs.output.timeline import timeline as show_timeline
 from staging_cronjobs.verbs.cleanup import Plan
 from staging_cronjobs.verbs.deploy import Outcome
 from staging_cronjobs.verbs.proof import Verdict
 from staging_cronjobs.verbs.sweep import Finding
 
 CLUSTER = Cluster("my-cluster", "weather")
+KINDS = ("production", "staged", "unproven")
 TEXTS = {
     "escape sequence": "\x1b[2J\x1b[1;31mx",
     "C1 escape sequence": "\x9b2Jx",
@@ -122,9 +125,13 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     verdicts = [Verdict(text, text, text, {text: text}, problem=text), Verdict(text, text, absent=text)]
     finding = Finding(text, text, text, removable=True)
     yield lambda: terminal.deployed(outcome(text), as_json=as_json)
+    yield lambda: terminal.deployed(replace(outcome(text), dry_run=True, refusal=Refused(text)), as_json=as_json)
     yield lambda: terminal.releases([row], cluster, as_json=as_json)
     yield lambda: terminal.verdicts(verdicts, as_json=as_json)
     yield lambda: terminal.findings([finding], cluster, as_json=as_json)
+    rows = [timeline.Job(kind, text, text, text, text, text, text, suspended=kind == "staged") for kind in KINDS]
+    lines = timeline.of(rows, datetime(2026, 1, 5, tzinfo=UTC))
+    yield lambda: show_timeline(lines, cluster, as_json=as_json)
     if as_json:
         return
     yield lambda: terminal.releases([], cluster, as_json=False)
@@ -137,7 +144,9 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
         yield lambda plan=plan: terminal.plan(plan, printing.say)
         yield lambda plan=plan: terminal.cleaned(plan, "")
         yield lambda plan=plan: terminal.cleaned(plan, text)
-    yield lambda: print(markdown.deployed(outcome(text), datetime(2026, 1, 5, tzinfo=UTC)))
+    for dry in (False, True):
+        said = replace(outcome(text), dry_run=dry)
+        yield lambda said=said: print(markdown.deployed(said, datetime(2026, 1, 5, tzinfo=UTC)))
     yield lambda: print(markdown.ended(Refused(text)))
     yield lambda: printing.say(text)
     yield lambda: printing.say_text(text)
