@@ -132,7 +132,6 @@ def test_every_kind_is_found_and_only_what_is_over_goes(world: World) -> None:
         ("on-main", ON_MAIN.release, False),
         ("other-repository", FOREIGN.release, False),
         ("overtaken", OVERTAKEN.release, False),
-        ("skipped", FOREIGN.release, False),
         ("unproven", COPY, False),
         ("unproven", STRANGER, False),
     ]

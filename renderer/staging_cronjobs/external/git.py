@@ -124,11 +124,32 @@ class Checkout:
 
     def templates_on_main(self, dataset_id: str) -> list[str]:
         """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
-        there = self._entries(self._main, recursive=True)
-        blobs = {path: blob for path, (mode, blob) in there.items() if mode.startswith("100") and _is_metadata(path)}
-        texts = dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
+        texts = self._metadata_on_main()
         found = {_folder(path) for path, text in texts.items() if self._has_id(path, text, dataset_id)}
         return sorted(found)
+
+    def versions_on_main(self) -> dict[str, str]:
+        """The versions of datasets on main, as fetched, by the id in their template.
+
+        What is not plain is left out: a template without an id or a version, or two of one id.
+        """
+        found: dict[str, list[str]] = {}
+        for path, text in self._metadata_on_main().items():
+            if '"dataset_id"' not in text:
+                continue  # of a variable, say: most are
+            try:
+                template = _template(self._on_main(path), path.rpartition("/")[2], text)
+                dataset_id = str(template.attributes.get("dataset_id"))
+                found.setdefault(dataset_id, []).append(template.version_of(dataset_id))
+            except Refused:
+                continue
+        return {dataset_id: versions[0] for dataset_id, versions in found.items() if len(versions) == 1}
+
+    def _metadata_on_main(self) -> dict[str, str]:
+        """The texts of all that may be templates on main, by their paths."""
+        there = self._entries(self._main, recursive=True)
+        blobs = {path: blob for path, (mode, blob) in there.items() if mode.startswith("100") and _is_metadata(path)}
+        return dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
 
     def remote_head(self, branch: str) -> str | None:
         """The commit that the remote's `branch` is at; None when it has no such branch.

@@ -79,7 +79,9 @@ def run(
 class Begin(Protocol):
     """What `ahead` gives: begins a question, and gives the function that waits for its answer."""
 
-    def __call__(self, question: Callable[[], T], /) -> Callable[[], T]: ...
+    def __call__(self, question: Callable[[], T], /) -> Callable[[], T]:
+        """Begin the question."""
+        ...
 
 
 @dataclass
@@ -104,10 +106,11 @@ def ahead() -> Generator[Begin]:
     The question is asked again when its answer is wanted, and then takes that program up. So the order in which answers
     are looked at, and errors are told, is that of the code. What nobody took up is stopped at the end of the block.
     """
-    here = _Ahead()
+    outer = _AHEAD.get()
+    here = outer or _Ahead()
 
     def begin(question: Callable[[], T]) -> Callable[[], T]:
-        here.starting = True
+        before, here.starting = here.starting, True
         try:
             answer = question()
         except _Started:
@@ -115,15 +118,15 @@ def ahead() -> Generator[Begin]:
         except StagingError as error:
             return _raiser(error)
         finally:
-            here.starting = False
+            here.starting = before
         return lambda: answer  # it needed no program
 
-    before = _AHEAD.set(here)
+    token = _AHEAD.set(here)
     try:
         yield begin
     finally:
-        _AHEAD.reset(before)
-        for process in here.running.values():
+        _AHEAD.reset(token)
+        for process in [] if outer else here.running.values():
             _stop(process, READER_GRACE)
 
 
