@@ -204,8 +204,13 @@ def test_what_cannot_be_read_is_told_and_stops_nobody_else(
         assert done.code == 0, done.stderr
         rows = {row["release"]: row for row in done.json}
         assert rows[healthy.release]["status"] == "deployed"
-        assert rows[staged.release]["status"] == "unproven", what
-        assert rows[staged.release]["problem"]
+        if "data" in patch:  # what labels say is listed; what acts reads the record
+            assert rows[staged.release]["status"] == "deployed", what
+            acting = staging.run(repository.path, "cleanup", "--branch", staged.branch, "--yes", code=3)
+            assert "cannot be read" in acting.stderr, what
+        else:
+            assert rows[staged.release]["status"] == "unproven", what
+            assert rows[staged.release]["problem"]
         live.kubectl("delete", "secret", secret)
     copy = live.get("cronjobs", names(healthy)[0])
     live.kubectl("label", "cronjob", copy["metadata"]["name"], f"{LABEL}dataset-id-", f"{LABEL}dataset-version-")
@@ -213,6 +218,49 @@ def test_what_cannot_be_read_is_told_and_stops_nobody_else(
     (row,) = staging.run(repository.path, "list", "-o", "json").json
     assert (row["dataset_id"], row["version"]) == ("ridge-snow", "1.0.0")
     assert [job["key"] for job in row["jobs"]] == ["update", "validate"]
+
+
+LYING: dict[str, dict[str, str | None]] = {
+    "another dataset": {f"{LABEL}dataset-id": "harbor-wind-forecast"},
+    "another version": {f"{LABEL}dataset-version": "9.0"},
+    "no identity": {f"{LABEL}dataset-id": None, f"{LABEL}dataset-version": None},
+    "an id that is none": {f"{LABEL}dataset-id": "A..b"},
+    "no time": {"modifiedAt": None, "createdAt": None},
+    "a time that is none": {"modifiedAt": "soon"},
+    "a time beyond all years": {"modifiedAt": "99999999999"},
+    "production's job": {f"{LABEL}job.{PRODUCTION}": "update"},
+    "no jobs": {f"{LABEL}job.{name}": None for name in names(RIDGE)},
+}
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_labels_that_lie_about_a_release_are_not_what_is_listed(
+    staging: Staging, repository: Repository, live: Namespace, production: Production, hostile: Hostile
+) -> None:
+    made = install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    job = live.get("cronjobs", UPDATE)
+    marks = {**job["metadata"], "name": PRODUCTION}
+    production([{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": _plain(marks), "spec": job["spec"]}])
+    (true,) = staging.run(repository.path, "list", "-o", "json").json
+    assert [(job["key"], job["name"]) for job in true["jobs"]] == [(k, j.name) for k, j in made.jobs.items()]
+    before = {**newest(live, RIDGE.release)["metadata"]["labels"]}
+    for what, labels in LYING.items():
+        write(live, newest(live, RIDGE.release)["metadata"]["name"], {"metadata": {"labels": labels}})
+        listed, swept = (staging(repository.path, verb, "-o", "json") for verb in ("list", "sweep"))
+        said = listed.stdout + listed.stderr + swept.stdout + swept.stderr
+        hostile.tried("release records", said, changed=live.names("cronjobs") != sorted([PRODUCTION, *names(RIDGE)]))
+        assert [{**row, "updated": ""} for row in listed.json] == [{**true, "updated": ""}], what
+        assert [f for f in swept.json if f["removable"]] == [], what
+        write(
+            live,
+            newest(live, RIDGE.release)["metadata"]["name"],
+            {"metadata": {"labels": {**dict.fromkeys(labels), **before}}},
+        )
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {field: metadata[field] for field in ("name", "labels", "annotations")}
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)

@@ -142,13 +142,34 @@ class Checkout:
 
     def templates_on_main(self, dataset_id: str) -> list[str]:
         """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
+        texts = self._metadata_on_main()
+        return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
+
+    def versions_on_main(self) -> dict[str, str]:
+        """The versions of datasets on main, as fetched, by the id in their template.
+
+        What is not plain is left out: a template without an id or a version, or two of one id.
+        """
+        found: dict[str, list[str]] = {}
+        for path, text in self._metadata_on_main().items():
+            if '"dataset_id"' not in text:
+                continue  # of a variable, say: most are
+            try:
+                template = _template(self._on_main(path), PurePosixPath(path).name, text)
+                dataset_id = str(template.attributes.get("dataset_id"))
+                found.setdefault(dataset_id, []).append(template.version_of(dataset_id))
+            except Refused:
+                continue
+        return {dataset_id: versions[0] for dataset_id, versions in found.items() if len(versions) == 1}
+
+    def _metadata_on_main(self) -> dict[str, str]:
+        """The texts of all that may be templates on main, by their paths."""
         there = self._entries(self._main, recursive=True)
         names = (METADATA, *OLDER)
         blobs = {
             p: blob for p, (mode, blob) in there.items() if mode.startswith("100") and PurePosixPath(p).name in names
         }
-        texts = dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
-        return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
+        return dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
 
     def remote_head(self, branch: str) -> str | None:
         """The commit that the remote's `branch` is at; None when it has no such branch.

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..errors import Refused, StagingError
 from ..model import values
-from ..model.values import LABEL, Values
+from ..model.staged_version import StagedVersion
+from ..model.values import JOB_LABEL, LABEL, Values
 from .cluster import Cluster
 
 CHART = "staging-cronjobs"
@@ -28,6 +29,10 @@ DRIVERS = {
     "configmaps": "configmaps",
 }
 TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
+LISTED = "owner=helm,status!=superseded"  # the newest records, and few others
+PREFIX = "staging-"  # with which each of our releases begins
+SECRET_COLUMNS = 5  # of kubectl's table: NAME TYPE DATA AGE LABELS
+MOST_NAMES = 50  # that a selector has; an address must not be too long
 LARGEST = 16 * 2**20  # bytes of one revision, unzipped: zipped, a Secret holds 1 MiB at the most (Kubernetes)
 GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cleanup has begun
 STATES = ("deployed", "failed", "superseded", "unknown", "pending-install", "pending-upgrade", "pending-rollback")
@@ -137,6 +142,18 @@ class Release:
         return other is not None and (self.newest.uid, self.status) == (other.newest.uid, other.status)
 
 
+@dataclass(frozen=True)
+class Label:
+    """What the labels of a release's newest record say: enough to list it, and nothing to act on."""
+
+    release: str
+    status: str
+    revision: int
+    updated: str  # when Helm last wrote the record
+    staged: StagedVersion
+    keys: Mapping[str, str]  # the key of every job there ever was, by its name
+
+
 def find(cluster: Cluster, name: str) -> Release | None:
     """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
     items = _items(cluster, f"owner=helm,name={name}")
@@ -146,22 +163,64 @@ def find(cluster: Cluster, name: str) -> Release | None:
     return Release(name, tuple(revisions))
 
 
-def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
-    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name."""
-    found: dict[str, Revision] = {}
+def labelled(cluster: Cluster) -> tuple[list[Label], set[str]]:
+    """The releases whose labels alone say who they are, and the names of others whose records must be read for that.
+
+    The server makes a table of names and labels: what the records hold stays there. An empty name is a record's that
+    has none.
+    """
+    kind = driver()
+    flags = ("--show-labels", "--no-headers", "--chunk-size=0")  # in one piece: each is a round trip
+    rows = cluster.kubectl("get", kind, "--selector", LISTED, *flags).stdout.splitlines()
+    newest: dict[str, dict[str, str]] = {}
+    unclear: set[str] = set()
+    for cells in map(str.split, rows):
+        if kind == "secrets" and (len(cells) != SECRET_COLUMNS or cells[1] != TYPE):
+            continue
+        labels = dict(pair.partition("=")[::2] for pair in cells[-1].split(","))
+        name, number = labels.get("name", ""), labels.get("version", "")
+        if not _is_number(number):
+            unclear |= {name} if _is_ours(name, labels) else set()
+        elif name not in newest or int(newest[name]["version"]) < int(number):
+            newest[name] = labels
+    found = {name: _label(name, labels) for name, labels in newest.items() if name not in unclear}
+    unclear |= {name for name, label in found.items() if label is None and _is_ours(name, newest[name])}
+    return [label for label in found.values() if label], unclear
+
+
+def listing(cluster: Cluster, names: Collection[str] | None = None) -> tuple[list[Release], dict[str, str]]:
+    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name.
+
+    With `names`, the releases of these names.
+    """
+    found, unproven = _read(cluster, LISTED, names)
+    newest = {name: max(revisions, key=lambda r: r.number) for name, revisions in found.items()}
+    return [Release(name, (newest[name],)) for name in sorted(newest)], unproven
+
+
+def histories(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], dict[str, str]]:
+    """The releases of these names with all their revisions; and why others cannot be read, by name."""
+    found, unproven = _read(cluster, "owner=helm", names)
+    return [Release(n, tuple(sorted(found[n], key=lambda r: r.number))) for n in sorted(found)], unproven
+
+
+def _read(
+    cluster: Cluster, selector: str, names: Collection[str] | None
+) -> tuple[dict[str, list[Revision]], dict[str, str]]:
+    """The revisions of releases of this chart, by name, and why others cannot be read; in one go, however many."""
+    found: dict[str, list[Revision]] = {}
     unproven: dict[str, str] = {}
-    for item in _items(cluster, "owner=helm,status!=superseded"):
+    if names is not None and all(names) and len(names) <= MOST_NAMES:
+        selector += f",name in ({','.join(sorted(names))})"
+    for item in _items(cluster, selector) if names is None or names else []:
         name = str(item["metadata"].get("labels", {}).get("name", ""))
-        if not _of_this_chart(item):
+        if (names is not None and name not in names) or not _of_this_chart(item):
             continue
         try:
-            revision = _revision(name, item)
+            found.setdefault(name, []).append(_revision(name, item))
         except StagingError as error:
             unproven[name or item["metadata"]["name"]] = str(error)
-            continue
-        if name not in found or found[name].number < revision.number:
-            found[name] = revision
-    return [Release(name, (found[name],)) for name in sorted(found.keys() - unproven.keys())], unproven
+    return {name: revisions for name, revisions in found.items() if name not in unproven}, unproven
 
 
 def check(cluster: Cluster, release: Release) -> None:
@@ -196,6 +255,30 @@ def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
     return [item for item in items if kind != "secrets" or item.get("type") == TYPE]
 
 
+def _label(name: str, labels: Mapping[str, str]) -> Label | None:
+    """What the labels say; None where not all of it follows from a staged version."""
+    status, stamp = labels.get("status", ""), labels.get("modifiedAt") or labels.get("createdAt", "")
+    try:
+        staged = StagedVersion(labels.get(f"{LABEL}dataset-id", ""), labels.get(f"{LABEL}dataset-version", ""))
+        if staged.release != name or status not in (*STATES, *GOING) or not _is_number(stamp, 12):
+            return None
+    except StagingError:
+        return None
+    keys = {label.removeprefix(JOB_LABEL): key for label, key in labels.items() if label.startswith(JOB_LABEL)}
+    known = {job: key for job, key in keys.items() if staged.could_be_named(key, job)}
+    updated = f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return Label(name, status, int(labels["version"]), updated, staged, known)
+
+
+def _is_ours(name: str, labels: Mapping[str, str]) -> bool:
+    """Whether a record may be of this chart: Helm loses our labels after a rollback, and then only a name is left."""
+    return name.startswith(PREFIX) or any(label.startswith(LABEL) for label in labels)
+
+
+def _is_number(text: str, digits: int = 10) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < digits
+
+
 def _of_this_chart(item: Mapping[str, Any]) -> bool:
     """What cannot be read counts when it carries our labels, so that it is told of."""
     try:
@@ -208,7 +291,7 @@ def _revision(name: str, item: Mapping[str, Any]) -> Revision:
     """One revision. Raises `Refused` for what Helm and this program did not write."""
     labels = item["metadata"].get("labels", {})
     number, status = labels.get("version", ""), labels.get("status", "")
-    if not (number.isascii() and number.isdecimal() and len(number) < 10) or status not in (*STATES, *GOING):
+    if not _is_number(number) or status not in (*STATES, *GOING):
         raise Refused(f"Helm's record {item['metadata']['name']!r} has no revision and status that Helm writes")
     content = _content(item)
     manifest, hooks, config = content.get("manifest", ""), content.get("hooks"), content.get("config")

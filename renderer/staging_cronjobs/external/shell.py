@@ -6,11 +6,12 @@ import shlex
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from ..errors import Outside, Usage
+from ..errors import Outside, StagingError, Usage
 
 LEFT_OUT = re.compile(
     "SENTRY_AUTH_TOKEN|"  # only requests, in this process, needs it
@@ -29,6 +30,8 @@ ADDED = {
 }
 WHY = re.compile(r"^ *\w+: (\[Errno \d+\] )?|: b'.*'$")  # around the words of the system, in what sh says
 GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before it is killed
+READER_GRACE = 1  # the same of one whose answer is no longer needed: it changes nothing
+T = TypeVar("T")
 _listeners: list[Callable[[str], object]] = []  # who gets the command line of each program: see `echoed`
 
 
@@ -63,11 +66,85 @@ def run(
     programs whose own children may keep a pipe open. Raises `Outside` when the program is missing, takes longer than
     `timeout`, or, with `check`, fails.
     """
-    process = _start(program, args, stdin=stdin, cwd=cwd, env=env, timeout=timeout, output=output)
+    what: dict[str, Any] = {"stdin": stdin, "cwd": cwd, "env": env, "timeout": timeout, "output": output}
+    process = _begun(program, args, what) or _start(program, args, **what)
     result = _finish(process, timeout=timeout, output=output)
     if check and result.code != 0:
         raise Outside(f"{Path(program).name} failed: {result.complaint}")
     return result
+
+
+class Begin(Protocol):
+    """What `ahead` gives: begins a question, and gives the function that waits for its answer."""
+
+    def __call__(self, question: Callable[[], T], /) -> Callable[[], T]:
+        """Begin the question."""
+        ...
+
+
+@dataclass
+class _Ahead:
+    """Programs that were started before anybody waits for them, by their arguments."""
+
+    starting: bool = False
+    running: dict[str, Any] = field(default_factory=dict)
+
+
+class _Started(BaseException):
+    """A question has come to the program that answers it; no handler of errors on the way is meant."""
+
+
+_AHEAD: ContextVar[_Ahead | None] = ContextVar("ahead", default=None)
+
+
+@contextmanager
+def ahead() -> Generator[Begin]:
+    """Let programs that only ask run side by side: `begin(question)` starts the first program that the question runs.
+
+    The question is asked again when its answer is wanted, and then takes that program up. So the order in which answers
+    are looked at, and errors are told, is that of the code. What nobody took up is stopped at the end of the block.
+    """
+    outer = _AHEAD.get()
+    here = outer or _Ahead()
+
+    def begin(question: Callable[[], T]) -> Callable[[], T]:
+        before, here.starting = here.starting, True
+        try:
+            answer = question()
+        except _Started:
+            return question
+        except StagingError as error:
+            return _raiser(error)
+        finally:
+            here.starting = before
+        return lambda: answer  # it needed no program
+
+    token = _AHEAD.set(here)
+    try:
+        yield begin
+    finally:
+        _AHEAD.reset(token)
+        for process in [] if outer else here.running.values():
+            _stop(process, READER_GRACE)
+
+
+def _raiser(error: StagingError) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise error
+
+    return fail
+
+
+def _begun(program: str | Path, args: Sequence[str], what: Mapping[str, Any]) -> Any:
+    """The program if it was started ahead. Where it is to be, starts it and raises `_Started`."""
+    if (here := _AHEAD.get()) is None:
+        return None
+    key = repr((program, args, sorted(what.items())))
+    if not here.starting:
+        return here.running.pop(key, None)
+    if key not in here.running:
+        here.running[key] = _start(program, args, **what)
+    raise _Started
 
 
 def run_all(
@@ -200,12 +277,12 @@ def _text(raw: bytes | str) -> str:
     return raw.decode(errors="replace") if isinstance(raw, bytes) else raw
 
 
-def _stop(process: Any) -> None:
+def _stop(process: Any, grace: float = GRACE) -> None:
     """End the program kindly: helm marks its release failed when it is asked to stop."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             process.signal(number)
-            process.wait(timeout=GRACE)
+            process.wait(timeout=grace)
         except Exception:  # noqa: S112 - sh raises several kinds here, and the interrupt must win
             continue
         return

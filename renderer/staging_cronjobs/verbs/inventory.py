@@ -1,49 +1,97 @@
 """`staging list`: the staged versions, from the cluster alone."""
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..external import kubectl, record
+from ..external import kubectl, record, shell
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.record import Label, Release
+from ..model.spec import unprintable
+from ..model.values import LABEL
 
 FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
+MARKS = ("repository", "branch", "commit", "image", "paused")  # annotations of a CronJob
+Object = dict[str, Any]
 
 
-def rows(cluster: Cluster) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Inventory:
+    """What is in the namespace, by labels alone where they tell the whole."""
+
+    labelled: Mapping[str, Label]  # by release
+    rows: Mapping[str, Object]  # by release: those of `labelled` that labels and CronJobs tell the whole of
+    unclear: frozenset[str]  # releases whose record must be read
+    cronjobs: Sequence[Object]  # all that carry our label, whoever owns them
+    owned: Mapping[str, Sequence[Object]]  # those that their release owns, by release
+
+
+def look(cluster: Cluster) -> Inventory:
+    """Two questions to the API server, side by side, however much there is."""
+    with shell.ahead() as begin:
+        asked = begin(lambda: kubectl.labelled(cluster))
+        labels, unclear = record.labelled(cluster)
+        cronjobs = asked()
+    owned: dict[str, list[Object]] = {}
+    for cronjob in kubectl.owned(cluster, cronjobs):
+        owned.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
+    told = {label.release: _labelled(label, owned.get(label.release, [])) for label in labels}
+    rows = {name: row for name, row in told.items() if row}
+    labelled = {label.release: label for label in labels}
+    return Inventory(labelled, rows, frozenset(unclear | told.keys() - rows.keys()), cronjobs, owned)
+
+
+def rows(cluster: Cluster) -> list[Object]:
     """One object a release, unfinished cleanups and failed deploys included, sorted by release.
 
-    Who a release is comes from Helm's record. One that cannot be read has the status `unproven` and its reason.
+    Where the labels of Helm's record and the release's own CronJobs tell the whole, they are what is shown. Else the
+    record is read; one that cannot be read has the status `unproven` and its reason.
     """
-    cronjobs: dict[str, list[dict[str, Any]]] = {}
-    for cronjob in kubectl.owned(cluster, kubectl.labelled(cluster)):
-        cronjobs.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
-    releases, unproven = record.listing(cluster)
-    found = [_row(cluster, release, cronjobs.get(release.name, [])) for release in releases]
-    found += [_unproven(cluster, name, why) for name, why in unproven.items()]
-    return sorted(found, key=lambda row: row["release"])
+    there = look(cluster)
+    releases, unproven = record.listing(cluster, there.unclear)
+    found = [*there.rows.values(), *(_recorded(release, there.owned.get(release.name, [])) for release in releases)]
+    found += [_row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why) for name, why in unproven.items()]
+    return sorted(({**row, "namespace": cluster.namespace} for row in found), key=lambda row: row["release"])
 
 
-def _row(cluster: Cluster, release: Release, cronjobs: list[dict[str, Any]]) -> dict[str, Any]:
+def _labelled(label: Label, cronjobs: Collection[Object]) -> Object | None:
+    """The row as labels and CronJobs tell it; None where they do not, as for a failed deploy."""
+    ours = [c for c in cronjobs if c["metadata"]["name"] in label.keys]
+    told = [{mark: c["metadata"]["annotations"].get(f"{LABEL}{mark}", "") for mark in MARKS} for c in ours]
+    if label.status != "deployed" or not told or any(one != told[0] for one in told):
+        return None
+    if told[0]["branch"] != label.staged.branch or any(not text or unprintable(text) for text in told[0].values()):
+        return None
+    facts = {"dataset_id": label.staged.dataset_id, "version": label.staged.version, **told[0]}
+    state = {"paused": facts.pop("paused") == "true", "revision": label.revision, "updated": label.updated}
+    return _row(label.release, facts, status=label.status, **state, jobs=_jobs(label.keys, ours))
+
+
+def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:
     keys = {job.name: key for key, job in release.values.jobs.items()}
-    ours = [c for c in cronjobs if c["metadata"]["name"] in keys]
-    return {name: getattr(release.values.record, name) for name in FACTS} | {
-        "release": release.name,
-        "namespace": cluster.namespace,
-        "status": release.status,
+    jobs = _jobs(keys, [c for c in cronjobs if c["metadata"]["name"] in keys])
+    facts = {name: getattr(release.values.record, name) for name in FACTS}
+    state = {"paused": bool(jobs) and release.values.suspend, "revision": release.revision}
+    return _row(release.name, facts, status=release.status, **state, updated=release.newest.made, jobs=jobs)
+
+
+def _row(release: str, facts: Object, **state: Any) -> Object:
+    return {
+        **facts,
+        "release": release,
         "problem": "",
-        "paused": bool(ours) and release.values.suspend,
-        "revision": release.revision,
-        "updated": release.newest.made,
-        "jobs": sorted((_job(keys[c["metadata"]["name"]], c) for c in ours), key=lambda job: job["key"]),
-    }
+        "paused": False,
+        "revision": 0,
+        "updated": "",
+        "jobs": [],
+    } | state
 
 
-def _unproven(cluster: Cluster, release: str, why: str) -> dict[str, Any]:
-    facts = dict.fromkeys(FACTS, "") | {"release": release, "namespace": cluster.namespace, "status": "unproven"}
-    return facts | {"problem": why, "paused": False, "revision": 0, "updated": "", "jobs": []}
+def _jobs(keys: Mapping[str, str], cronjobs: Collection[Object]) -> list[Object]:
+    return sorted((_job(keys[c["metadata"]["name"]], c) for c in cronjobs), key=lambda job: job["key"])
 
 
-def _job(key: str, cronjob: dict[str, Any]) -> dict[str, Any]:
+def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
     spec = cronjob["spec"]
     return {
         "key": key,

@@ -3,17 +3,19 @@
 A failed, partial or empty listing of anything is an error, never "all gone".
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import Refused, StagingError, Unfinished
-from ..external import git, kubectl, record, sentry
+from ..external import git, kubectl, record, sentry, shell
 from ..external.cluster import Cluster
 from ..external.git import Checkout
-from ..external.record import Release
+from ..external.record import Label, Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
-from . import Say, cleanup
+from . import Say, cleanup, inventory
 
 
 @dataclass(frozen=True)
@@ -31,34 +33,38 @@ class Finding:
 def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *, grace: float) -> list[Finding]:
     """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
     checkout = git.checkout(settings)
-    checkout.fetch_main()
-    heads = checkout.stage_branches()
-    there = sentry.listed(project) if project else []
-    found: list[Finding] = []
+    with shell.ahead() as begin:
+        fetching, asked = begin(checkout.fetch_main), begin(lambda: inventory.look(cluster))
+        heads = begin(checkout.stage_branches)
+        fetching()
+        branches = heads()
+        there = sentry.listed(project) if project else []
+        names = asked()
+    found: dict[str, list[Finding]] = {}
+    main, recorded = checkout.versions_on_main(), {slug for label in names.labelled.values() for slug in label.keys}
     staged: set[str] = set()
-    recorded: set[str] = set()
-    releases, unproven = record.listing(cluster)
-    for listed in releases:
-        try:
-            release = record.find(cluster, listed.name)
-        except StagingError as error:
-            unproven[listed.name] = str(error)
-            continue
-        if release is None:
-            continue
+    doubtful = set(names.unclear)
+    for name, row in names.rows.items():
+        if _is_plain(row, names.labelled[name], checkout, branches, main, there):
+            staged.add(row["branch"])
+            found[name] = _against_main(name, row["version"], main[row["dataset_id"]])
+        else:
+            doubtful.add(name)
+    releases, unproven = record.histories(cluster, doubtful)
+    for release in releases:
         recorded |= release.job_names
         facts = release.values.record
         if not git.same_repository(facts.repository, checkout.repository):
             detail = f"deployed from {facts.repository}: skipped. {git.renamed(facts.repository)}"
-            found.append(Finding("other-repository", release.name, detail))
+            found[release.name] = [Finding("other-repository", release.name, detail)]
             continue
         staged.add(facts.branch)
-        found += _of_release(release, facts.branch in heads, grace)
-        found += _of_main(release, checkout)
-        found += _of_monitors(release, there, grace)
-    found += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
-    found += [_without_release(branch) for branch in sorted(heads.keys() - staged)]
-    return [*found, *_unproven_cronjobs(cluster), *_unproven_monitors(there, recorded)]
+        found[release.name] = _of_release(release, facts.branch in branches, grace)
+        found[release.name] += [*_of_main(release, checkout), *_of_monitors(release, there, grace)]
+    every = [finding for name in sorted(found) for finding in found[name]]
+    every += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
+    every += [_without_release(branch) for branch in sorted(branches.keys() - staged)]
+    return [*every, *_unproven_cronjobs(cluster, names.cronjobs), *_unproven_monitors(there, recorded)]
 
 
 def remove(
@@ -116,6 +122,24 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
             say(against)
 
 
+def _is_plain(
+    row: Mapping[str, Any],
+    label: Label,
+    checkout: Checkout,
+    branches: Collection[str],
+    main: Collection[str],
+    there: Iterable[Monitor],
+) -> bool:
+    """Whether labels and CronJobs are enough: there is nothing to remove, and main has the dataset's template."""
+    dropped = label.keys.keys() - {job["name"] for job in row["jobs"]}
+    return (
+        git.same_repository(row["repository"], checkout.repository)
+        and row["branch"] in branches
+        and row["dataset_id"] in main
+        and not any(monitor.slug in dropped for monitor in there)
+    )
+
+
 def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:
     staged = release.values.record.staged_version
     old = release.age >= grace
@@ -130,17 +154,18 @@ def _of_release(release: Release, has_branch: bool, grace: float) -> list[Findin
 
 def _of_main(release: Release, checkout: Checkout) -> list[Finding]:
     record = release.values.record
-    version = record.version
     try:
         main = checkout.main_version(record.template_path, record.dataset_id)
     except Refused as error:  # one release's record, or one template: the others are looked at all the same
         return [Finding("unproven", release.name, f"it cannot be compared with main: {error}")]
-    if main is None or not release.live:
-        return []
+    return _against_main(release.name, record.version, main) if main and release.live else []
+
+
+def _against_main(release: str, version: str, main: str) -> list[Finding]:
     if main == version:
-        return [Finding("on-main", release.name, f"main has version {version} too: two writers, clean this up")]
+        return [Finding("on-main", release, f"main has version {version} too: two writers, clean this up")]
     if numbers(main) > numbers(version):
-        return [Finding("overtaken", release.name, f"main is at {main}: a legacy version, kept until you clean it up")]
+        return [Finding("overtaken", release, f"main is at {main}: a legacy version, kept until you clean it up")]
     return []
 
 
@@ -154,9 +179,8 @@ def _without_release(branch: str) -> Finding:
     return Finding("no-release", branch, "a branch without a release in this namespace: never deployed, or another's")
 
 
-def _unproven_cronjobs(cluster: Cluster) -> list[Finding]:
+def _unproven_cronjobs(cluster: Cluster, everything: Collection[dict[str, Any]]) -> list[Finding]:
     """CronJobs that carry our label without Helm's mark of the same release: copies, say."""
-    everything = kubectl.labelled(cluster)
     ours = {c["metadata"]["name"] for c in kubectl.owned(cluster, everything)}
     others = [c for c in everything if c["metadata"]["name"] not in ours]
     detail = "CronJob with our labels that release {} does not own"
