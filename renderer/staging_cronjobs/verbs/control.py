@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from string import ascii_lowercase
 from typing import Any
 
-from ..errors import Outside, Refused, suggestion
+from ..errors import Outside, Refused, Unfinished, suggestion
 from ..external import helm, kubectl, record
 from ..external.cluster import Cluster, plain
 from ..external.record import Release
@@ -28,7 +28,7 @@ def set_suspend(
     if release.pending:
         raise Outside(
             f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
-            f"with `helm rollback {release.name} --namespace {cluster.namespace}`"
+            f"with `helm rollback {release.name} --force --namespace {cluster.namespace}`"
         )
     found = _differing(cluster, release)
     if release.values.suspend == suspend and not found:
@@ -59,7 +59,8 @@ def _how(recorded: Mapping[str, Any] | None, live: Mapping[str, Any] | None) -> 
 def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: str) -> None:
     """Upgrade a release to the same values with another `suspend`."""
     new = release.values.model_copy(update={"suspend": suspend})
-    helm.upgrade(cluster, release.name, new, release, description)
+    if others := helm.upgrade(cluster, release.name, new, release, description):
+        raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
 
 
 def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, kubectl.Object]:

@@ -7,7 +7,7 @@ from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.record import Release, Revision
 from ..model import catalogue, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
@@ -83,7 +83,7 @@ def deploy(
     warnings += (
         isolation.archivers(new) + preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
     )
-    # Late: what a person pauses or resumes from here on would be undone.
+    # Late: what a person pauses or resumes from here on would be undone, and is told.
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
     if release is None or release.live:  # of a release that is not, what is left is waited for
@@ -112,8 +112,8 @@ def deploy(
         return Outcome(*known, changed, *told, suspended, dry_run=True, refusal=refusal)
     kept = _ready(cluster, release, say) if release else None
     say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
-    helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
-    notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
+    others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
+    notices = _after(cluster, checkout, new.record, others, keep_record=bool(settings.sentry_project), say=say)
     told = tuple(warnings), (*_image_notice(new), *notices)
     return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended)
 
@@ -215,7 +215,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
 
 
 def _after(
-    cluster: Cluster, checkout: git.Checkout, new: Record, old: Release | None, *, keep_record: bool, say: Say
+    cluster: Cluster, checkout: git.Checkout, new: Record, others: Collection[Revision], *, keep_record: bool, say: Say
 ) -> list[str]:
     """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
 
@@ -230,15 +230,10 @@ def _after(
     if head is None:
         _remove_again(cluster, new, keep_record=keep_record, say=say)
         raise Superseded(f"branch {new.branch} was deleted meanwhile: release {name} was removed again")
+    if others:
+        raise Unfinished(f"{cluster}: {helm.replaced(name, others)}")
     if head == checkout.head():
         return []
-    release = record.find(cluster, name)
-    between = [r for r in release.revisions if r.number > (old.revision if old else 0)] if release else []
-    if release and release.values.record.commit == new.commit and any(r.values.record.commit == head for r in between):
-        raise Unfinished(
-            f"{name} runs {new.commit[:12]} again: the newer commit {head[:12]} of {new.branch} was deployed while "
-            "this deploy was at work. Run the newer commit's deploy again"
-        )
     return [f"branch {new.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
 
 
