@@ -82,15 +82,18 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
             f"{cluster}: helm could not deploy {name}: {plain(result)}; whether it was undone is unknown: {error}; "
             f"{AGAIN}"
         ) from None
+    if now is None and old is None:
+        raise Outside(f"{cluster}: helm could not deploy {name} and took it away again: {plain(result)}")
     if now is None:
-        what = ", which somebody took away meanwhile" if old else " and took it away again"
-        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
+        raise Outside(f"{cluster}: helm could not deploy {name}, which somebody took away meanwhile: {plain(result)}")
     if now.same_as(old):
         raise Outside(f"{cluster}: helm could not deploy {name}, which is as it was: {plain(result)}")
     if now.status == "deployed" and (old is None or now.revision > old.revision):
-        undone = old and any(now.newest.manifest == r.manifest for r in old.revisions)
-        what = " and rolled it back" if undone else ", because somebody else deployed it meanwhile"
-        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {plain(result)}")
+        if old and any(now.newest.manifest == revision.manifest for revision in old.revisions):
+            raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {plain(result)}")
+        raise Outside(
+            f"{cluster}: helm could not deploy {name}, because somebody else deployed it meanwhile: {plain(result)}"
+        )
     raise Unfinished(
         f"{cluster}: helm could not deploy {name}, nor undo it; it is {now.status}: {plain(result)}; {AGAIN}"
     )
