@@ -185,7 +185,7 @@ def test_a_monitor_that_keeps_coming_back(
     late = meanwhile(lambda: sentry.check_in(UPDATE))
     sentry.server.inject(late, method="GET", times=4)
     done = staging.run(repository.path, *CLEANUP, "--yes", code=UNFINISHED, **sentry.environment)
-    assert f"monitor {UPDATE} comes back after it is deleted: something still checks in" in done.stderr
+    assert f"monitor {UPDATE} comes back after it is deleted, so something still checks in." in done.stderr
     assert unfinished(staging, repository.path)
     staging.run(repository.path, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert finished(live, sentry)
@@ -347,7 +347,7 @@ def test_a_protected_branch_touches_nothing_unless_it_is_kept(
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"error: origin does not let branch {RIDGE.branch} be deleted")
     assert "no deletions here" in last
-    assert "the cluster was not touched" in last
+    assert "The cluster was not touched." in last
     assert "--keep-branch" in last
 
     commit = repository.remote_head(RIDGE.branch)
@@ -574,7 +574,7 @@ def test_a_job_that_has_not_ended_is_waited_for_whatever_its_status_says(
     job = make_unfinished(live, UPDATE, how)
     done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
     assert f"waiting for 1 running Jobs: {job}" in done.stderr
-    assert f"1 Jobs of {RIDGE.release} still run after 1 s; it is paused" in done.stderr
+    assert f"1 Jobs of {RIDGE.release} still run after 1 s. The release is paused." in done.stderr
     assert live.names("jobs") == [job]
     assert len(live.names("cronjobs")) == 2
 

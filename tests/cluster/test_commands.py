@@ -218,7 +218,7 @@ def test_an_install_that_fails_leaves_nothing(staging: Staging, repository: Repo
     quota(live, 1)
     done = deploy(staging, repository, RIDGE, code=OUTSIDE)
     error = done.stderr.splitlines()[-1]
-    for words in ("error: ", live.name, f"could not deploy {release(RIDGE)}", "took it away again", "exceeded quota"):
+    for words in ("error: ", live.name, f"could not deploy {release(RIDGE)}", "deleted it again", "exceeded quota"):
         assert words in error
     assert done.stdout == "" and len(error) < 700
     wait_until(lambda: not live.leftovers(), what=f"no leftovers but {live.leftovers()}")

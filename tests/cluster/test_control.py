@@ -209,5 +209,5 @@ def test_a_pause_does_not_bring_a_release_back_that_was_cleaned_up_meanwhile(
     racing = with_helm(staging, tmp_path / "wrapped", before=f"helm uninstall {RIDGE.release} -n {live.name} --wait")
     done = racing(repository.path, *PAUSE)
     assert done.code == OUTSIDE, done.stderr
-    assert f"could not deploy {RIDGE.release}, which somebody took away meanwhile" in done.stderr
+    assert f"could not deploy {RIDGE.release}, which somebody deleted meanwhile" in done.stderr
     assert live.leftovers() == []

@@ -252,7 +252,7 @@ def test_a_job_is_run_now_paused_or_not(project: Project, live: Namespace, repos
     )
     live.delete("cronjobs", UPDATE)
     live.kubectl("create", "cronjob", UPDATE, "--image=i", "--schedule=0 0 29 2 *")
-    assert f"CronJob {UPDATE} has the name of a job of release {RELEASE} but is not its: nothing ran" in run(
+    assert f"CronJob {UPDATE} has the name of a job of release {RELEASE} but is not its. Nothing was touched." in run(
         *STAGED, "--key", "update", code=REFUSED
     )
 

@@ -830,7 +830,7 @@ def a_cronjob_that_is_made_anew_just_before_it_is_deleted_stays(world: World) ->
     door.before = before
     done = world.run(door, staging_command(*verb("cleanup", A))).end()
     assert done.code == UNFINISHED, done.stderr
-    assert f"kubectl could not delete CronJob {name}" in done.stderr
+    assert f"kubectl could not delete cronjobs/{name}" in done.stderr
     assert [world.live.get("cronjobs", name)] == made
     assert set(world.sentry.slugs()) == names(A, *KEYS)
     refused = world.now(verb("cleanup", A))
@@ -856,7 +856,7 @@ def an_upgrade_that_can_neither_go_on_nor_back_says_so(world: World) -> None:
     door.before = before
     done = world.run(door, staging_command(*verb("deploy", A))).end()
     assert done.code == UNFINISHED, done.stderr
-    assert f"helm could not deploy {A.release}, nor undo it; it is failed: " in done.stderr
+    assert f"helm could not deploy {A.release}, nor undo it. It is failed: " in done.stderr
     assert "rolled it back" not in done.stderr
     assert record(world, A)[-1] == "failed"
     assert world.now(verb("deploy", A)).code == DONE
@@ -1061,7 +1061,7 @@ def a_drain_has_a_limit(world: World, pending: bool) -> None:
     drain = [*verb("cleanup", A), "--drain", "--drain-limit", "1s"]
     done = world.now(drain, SHORT)
     assert done.code == UNFINISHED, done.stderr
-    assert f"1 Jobs of {A.release} still run after 1 s; it is paused" in done.stderr
+    assert f"1 Jobs of {A.release} still run after 1 s. The release is paused." in done.stderr
     assert world.shown() == {A.release: "deployed"}
     assert world.live.names("pods")
     assert set(world.sentry.slugs()) == names(A, *KEYS)

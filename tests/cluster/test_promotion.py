@@ -149,6 +149,12 @@ def test_promoted_versions_go_and_others_stay(staging: Staging, repository: Repo
     left = [row["release"] for row in staging.run(repository.path, "list", "-o", "json").json]
     assert left == sorted([later.release, theirs.release])
     assert repository.remote_head(RIDGE.branch) is None and repository.remote_head(later.branch)
+    repository.bump("ridge-snow", later.version)
+    repository.git("mv", repository.template_path("ridge-snow"), "src/weather/moved.zarr")
+    repository.commit("Release the later one, and move its template")
+    repository.push("main")
+    done = staging.run(repository.path, "cleanup", "--promoted", "--yes")
+    assert f"{later.branch}: done" in done.stderr
     other = staging.run(repository.path, "cleanup", "--promoted", "--all-versions", "--dataset-id", "x", code=USAGE)
     assert "--promoted finds the versions itself" in other.stderr
 

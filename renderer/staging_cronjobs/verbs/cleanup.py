@@ -15,8 +15,10 @@ from ..external import git, helm, kubectl, record, sentry, shell
 from ..external.cluster import Cluster
 from ..external.record import Release
 from ..external.sentry import Monitor
+from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
+from ..model.values import Record
 from . import Say, control, recovery
 
 AT_ONCE = 4
@@ -91,7 +93,7 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
             plan.checkout.delete_branch(branch, plan.head)
         except Outside as error:
             raise Outside(
-                f"{error}; the cluster was not touched: allow it, or pass --keep-branch to leave the branch where it is"
+                f"{error}. The cluster was not touched. Allow the deletion, or pass --keep-branch to keep the branch."
             ) from None
     try:
         remove(plan.cluster, plan.release, plan.project, say, drain=drain)
@@ -117,9 +119,7 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
         _delete_monitors(project, settled.job_names, say)
     left = record.find(cluster, release.name)
     if left and left.live:
-        raise Superseded(
-            f"release {release.name} was deployed again meanwhile, by a newer push: that one was left alone"
-        )
+        raise Superseded(f"release {release.name} was deployed again meanwhile by a newer push, and was left alone")
     if left:
         helm.uninstall(cluster, left, keep_history=False)
 
@@ -142,20 +142,25 @@ def against_deleting(settings: Settings, plan: Plan) -> str:
     if not facts.stores:
         return ""
     try:
-        on_main = _versions_on_main(settings, plan)
+        checkout = plan.checkout or git.find(settings)
+        if checkout is None or not git.same_repository(checkout.repository, facts.repository):
+            raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
+        checkout.fetch_main()
+        on_main = _versions_on_main(checkout, facts)
     except StagingError as error:
         return f"These may be production's stores now, so check before you delete them. Main could not be read: {error}"
     if facts.version in on_main:
         return f"These are production's stores now: main has version {facts.version}. Do not delete them."
+    if shared := [url for url in facts.stores if not stores.is_own(url, facts.version)]:
+        return (
+            f"Other versions may write {', '.join(shared)} too, because version {facts.version} is not in the URL. "
+            "Check before you delete anything."
+        )
     return ""
 
 
-def _versions_on_main(settings: Settings, plan: Plan) -> set[str | None]:
+def _versions_on_main(checkout: git.Checkout, facts: Record) -> set[str | None]:
     """The versions of the dataset that main has: one, none, or several where several templates have its id."""
-    facts, checkout = plan.release.values.record, plan.checkout or git.find(settings)
-    if checkout is None or not git.same_repository(checkout.repository, facts.repository):
-        raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
-    checkout.fetch_main()
     version = checkout.main_version(facts.template_path, facts.dataset_id)
     if version is not None:
         return {version}
@@ -234,8 +239,8 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
             shown = jobs
         if time.monotonic() > deadline:
             raise Unfinished(
-                f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s; it is paused: run the same command "
-                "again to wait on, or without --drain to stop them"
+                f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s. The release is paused. Run the "
+                "same command again to wait longer, or without --drain to stop them."
             )
         time.sleep(min(DRAIN_POLL, limit / 10))
     now = record.find(cluster, release.name)
@@ -261,8 +266,8 @@ def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -
             sentry.delete(project, monitor)
         if left := sentry.find(project, slugs, seen=True):
             raise Unfinished(
-                f"{project}: monitor {left[0].slug} comes back after it is deleted: something still checks in; find "
-                "it, then run the same command again"
+                f"{project}: monitor {left[0].slug} comes back after it is deleted, so something still checks in. "
+                "Find it, then run the same command again."
             )
 
 
@@ -284,7 +289,7 @@ def promoted(settings: Settings, say: Say) -> Targets:
         if not git.same_repository(facts.repository, checkout.repository):
             continue
         try:
-            if checkout.main_version(facts.template_path, facts.dataset_id) == facts.version:
+            if facts.version in _versions_on_main(checkout, facts):
                 found[facts.staged_version] = facts.stores
         except Refused as error:
             unproven[release.name] = str(error)
@@ -300,10 +305,10 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
         raise Usage("--all-versions goes with --dataset-id alone")
     cluster = clusters.connect(settings)
     listed, unproven = record.listing(cluster)
-    stores = {r.values.record.staged_version: r.values.record.stores for r in listed}
+    known = {r.values.record.staged_version: r.values.record.stores for r in listed}
     if not all_versions:
-        return Targets(cluster, {s: stores.get(s, []) for s in staged})
-    found = {s: urls for s, urls in stores.items() if s.dataset_id == dataset_id}
+        return Targets(cluster, {s: known.get(s, []) for s in staged})
+    found = {s: urls for s, urls in known.items() if s.dataset_id == dataset_id}
     if not found:
         why = f" ({min(unproven)} cannot be read: `staging list` says why)" if unproven else ""
         raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")

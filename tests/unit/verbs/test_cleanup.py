@@ -36,7 +36,8 @@ def repository(tmp_path: Path) -> Repository:
 def against(folder: Path, version: str, *, keep_branch: bool = False, **facts: object) -> str:
     """What a cleanup of this version of ridge-snow, run in a folder, says of its stores."""
     settings = Settings(project=folder)
-    of = record(version=version, branch=f"stage/{ID}/v{version}", **({"template_path": TEMPLATE} | facts))
+    own = {"template_path": TEMPLATE, "stores": [f"s3://weather-data/{ID}/v{version}.icechunk"]}
+    of = record(version=version, branch=f"stage/{ID}/v{version}", **(own | facts))
     revision = Revision(1, "deployed", "uid", "2026-11-25T00:00:00Z", Values(record=of, jobs={}), {}, "", 0)
     release = Release(of.staged_version.release, (revision,))
     checkout = None if keep_branch else git.find(settings)
@@ -112,6 +113,15 @@ def test_without_a_checkout_of_that_repository_nothing_is_proved(repository: Rep
 def test_a_release_without_stores_asks_nobody(repository: Repository) -> None:
     repository.remote.rename(repository.remote.with_name("away.git"))
     assert against(repository.path, MAIN, stores=[]) == ""
+
+
+def test_a_store_without_the_version_in_its_url_may_be_anybodys(repository: Repository) -> None:
+    """A project may let versions share a bucket."""
+    own, shared = "s3://data/ridge-snow/v0.2.0.icechunk", "s3://data/ridge-snow.icechunk"
+    assert against(repository.path, "0.2.0", stores=[own, shared]) == (
+        f"Other versions may write {shared} too, because version 0.2.0 is not in the URL. "
+        "Check before you delete anything."
+    )
 
 
 @pytest.mark.parametrize("path", ["../../etc", "/etc", ":(glob)**", "--output=ran", ""])
