@@ -18,6 +18,7 @@ INERT = {
     ("record", "format"): "a newer one is refused",
     ("record", "template_path"): "for checks against main",
     ("record", "stores"): "for cleanup, which names them",
+    ("record", "stagger"): "for later deploys, which keep it",
     ("global",): "Helm's own",
 }
 WRONG: Object = {"string": 5, "boolean": "yes", "object": "x", "array": "x", "integer": "one"}
@@ -44,10 +45,9 @@ OF_JOBS = [path for path in KEYS if path[:2] == ("jobs", "*")]
 def whole(jobs: int = 1) -> Object:
     """Values that have every key of the schema."""
     marks = {"labels": {"mark": "x"}, "annotations": {"mark": "x"}}
-    return hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks) | {
-        "suspend": False,
-        "global": {"a": "b"},
-    }
+    made = hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks)
+    made["record"]["stagger"] = 0
+    return made | {"suspend": False, "global": {"a": "b"}}
 
 
 def place(found: Any, path: KeyPath) -> Any:
@@ -146,7 +146,8 @@ def test_every_fact_is_rendered_or_known_to_be_inert(helm_4: Path, remove: bool)
             del parent[name]
         elif path != ("record", "format"):
             old = parent[name]
-            parent[name] = not old if isinstance(old, bool) else ([*old, "x"] if isinstance(old, list) else "1")
+            others = {bool: lambda old: not old, int: lambda old: old + 1, list: lambda old: [*old, "x"]}
+            parent[name] = others.get(type(old), lambda _: "1")(old)
         try:
             if render_chart(helm_4, given) == before:
                 same.add(path)
