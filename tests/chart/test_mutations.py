@@ -16,6 +16,7 @@ SCHEMA: Object = json.loads(values.schema())
 INERT = {
     ("record", "format"): "a newer one is refused",
     ("record", "template_path"): "for checks against main",
+    ("record", "stagger"): "for later deploys, which keep it",
     ("global",): "Helm's own",
 }
 WRONG: Object = {"string": 5, "boolean": "yes", "object": "x", "array": "x", "integer": "one"}
@@ -55,10 +56,9 @@ def whole(jobs: int = 1) -> Object:
     pod = {"metadata": metadata, "spec": {"containers": containers, "initContainers": containers}}
     job = {"metadata": metadata, "spec": {"completionMode": "NonIndexed", "completions": 1, "template": pod}}
     own = {"schedule": "0 5 * * *", "suspend": False, "jobTemplate": job}
-    return hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks, spec=own) | {
-        "suspend": False,
-        "global": {"a": "b"},
-    }
+    made = hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks, spec=own)
+    made["record"]["stagger"] = 0
+    return made | {"suspend": False, "global": {"a": "b"}}
 
 
 def in_place(name: str, parent: Any) -> Any:
@@ -158,7 +158,8 @@ def test_every_fact_is_rendered_or_known_to_be_inert(helm_4: Path, remove: bool)
             del parent[name]
         elif path != ("record", "format"):
             old = parent[name]
-            parent[name] = not old if isinstance(old, bool) else ([*old, "x"] if isinstance(old, list) else "1")
+            others = {bool: lambda old: not old, int: lambda old: old + 1, list: lambda old: [*old, "x"]}
+            parent[name] = others.get(type(old), lambda _: "1")(old)
         try:
             if render_chart(helm_4, given) == before:
                 same.add(path)

@@ -1,10 +1,13 @@
 """When a schedule fires next, as Kubernetes reads it."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice, takewhile
 
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+LAST = LIMITS[0][1]  # minute of an hour
+MINUTES = re.compile(r"(?!.*[0-9]{3})[0-9*?/,-]+")  # what a minute field can be made of
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -31,13 +34,64 @@ def within(schedule: str, zone: str | None, now: datetime, end: datetime) -> lis
     return list(takewhile(lambda fire: fire < end, upcoming)) if upcoming else None
 
 
+def moved(own: Mapping[str, str], by: int) -> tuple[dict[str, str], dict[str, str]]:
+    """The schedules, by key, of which every fire can be `by` minutes later, and why each of the others stays.
+
+    Jobs keep their order: one that would no longer be before a job that stays, stays too.
+    """
+    new = {key: found for key, schedule in own.items() if (found := later(schedule, by))}
+    why = {
+        key: f"{by} min later would be in the next hour" if minutes(own[key]) else "it cannot be moved"
+        for key in own.keys() - new.keys()
+    }
+    while passing := next(
+        ((key, k) for key in sorted(new) for k in sorted(why) if _passes(own[key], own[k], by)), None
+    ):
+        key, other = passing
+        del new[key]
+        why[key] = f"{by} min later it would no longer be before {other}"
+    return new, why
+
+
+def _passes(first: str, second: str, by: int) -> bool:
+    """Whether a job, moved, would no longer be before one that stays; jobs of several fires an hour have no order."""
+    one, other = minutes(first), minutes(second)
+    return len(one) == len(other) == 1 and one[0] < other[0] <= one[0] + by
+
+
+def later(schedule: str, by: int) -> str | None:
+    """The schedule whose every fire is exactly `by` minutes later; None where one would be in the next hour."""
+    found = minutes(schedule)
+    if not found or found[-1] + by > LAST:
+        return None
+    return " ".join([",".join(str(minute + by) for minute in found), *_fields(schedule)[1:]])
+
+
+def minutes(schedule: str) -> list[int]:
+    """The minutes of the hour at which a schedule can fire; empty for what cannot be told."""
+    fields = _fields(schedule)
+    if len(fields) != len(LIMITS) or not MINUTES.fullmatch(fields[0]):
+        return []
+    try:
+        spans = [_plain(term, 0, LAST).replace("*", f"0-{LAST}") for term in fields[0].split(",")]
+        ends = [span.split("-") for term in spans for span in term.split(",")]
+        found = {minute for low, *high in ends for minute in range(int(low), int(high[0] if high else low) + 1)}
+    except ValueError:
+        return []
+    return sorted(found) if found and max(found) <= LAST else []
+
+
+def _fields(schedule: str) -> list[str]:
+    return MACROS.get(schedule.strip(), schedule).split()
+
+
 def _upcoming(schedule: str, zone: str | None, now: datetime) -> Iterator[datetime] | None:
     from datetime import UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     from cronsim import CronSim, CronSimError
 
-    fields = MACROS.get(schedule.strip(), schedule).split()
+    fields = _fields(schedule)
     if len(fields) != len(LIMITS):
         return None
     try:

@@ -28,11 +28,18 @@ class Settings:
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
     store_isolation: str = "version"  # or "none": where a version writes need not have the version in its URL
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
+    stagger: str = ""  # such as 5m: a new version's schedules are moved by 1 to 5 minutes
     timeout: str = "5m"  # Helm's --timeout
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
     sentry_project: str = ""  # the slug of the project that the jobs report to
     sentry_url: str = "https://sentry.io"  # or https://us.sentry.io, https://de.sentry.io, your own server
     given: frozenset[str] = frozenset()  # the settings that an option, the environment or main's file has decided
+
+    @property
+    def stagger_minutes(self) -> int:
+        """By how many minutes schedules may be moved; 0 for not at all."""
+        found = STAGGER.fullmatch(self.stagger)
+        return int(found[1]) if found else 0
 
 
 NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
@@ -41,6 +48,7 @@ PLACE = frozenset({"repository", "namespace", "kube_context", "sentry_org", "sen
 CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version", "none")}
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
+STAGGER = re.compile(r"([0-9])m")  # less than the 10 minutes that a monitor waits for a check-in
 LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
 
 
@@ -157,6 +165,11 @@ def _checked(settings: Settings) -> Settings:
         if not REF.fullmatch(value := getattr(settings, name)):
             raise Usage(f"{name} is {value!r}. It must be a name that git takes.")
     seconds(settings.timeout, "timeout")
+    if settings.stagger and not STAGGER.fullmatch(settings.stagger):
+        raise Usage(
+            f"stagger is {settings.stagger!r}. It must be whole minutes, 1m to 9m: a monitor expects its check-in "
+            "within 10 minutes."
+        )
     url = URL.fullmatch(settings.sentry_url)
     if not url:
         raise Usage(f"sentry-url is {settings.sentry_url!r}. It must be an address such as https://sentry.io.")

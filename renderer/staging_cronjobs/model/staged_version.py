@@ -71,6 +71,12 @@ class StagedVersion:
         room = RELEASE_LIMIT - len(self._around(""))
         return self._around(self._cut_id(room, "the release", RELEASE_LIMIT, "(Helm)"))
 
+    def offset(self, most: int) -> int:
+        """Minutes from 1 to `most` that are always the same for this staged version; 0 when `most` is 0."""
+        from hashlib import sha256
+
+        return 1 + int.from_bytes(sha256(self.branch.encode()).digest()[:8]) % most if most else 0
+
     def job_name(self, key: str, workers: int = 1) -> str:
         """The name of the job `key`: 50 characters at most, fewer for an Indexed job of over 1,000 workers.
 

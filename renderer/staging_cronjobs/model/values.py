@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from ..errors import Refused, StagingError, suggestion
+from . import schedules
 from .catalogue import Dataset
 from .spec import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
 from .staged_version import StagedVersion
@@ -41,6 +42,9 @@ class Record(BaseModel):
     image: str = Field(description="The image that the jobs run.")
     template_path: str = Field(description="Where the dataset's template lies in the repository.")
     stores: list[str] = Field(description="Where this version writes; cleanup names them and deletes none.")
+    stagger: int = Field(
+        default=0, ge=0, le=9, description="By how many minutes its schedules are later than the dataset's own."
+    )
 
     @property
     def staged_version(self) -> StagedVersion:
@@ -110,6 +114,17 @@ def build(
     if problems := "; ".join([*_unprintable(record), *unwritable(record.model_dump(), "record")]):
         raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problems}")
     return values
+
+
+def staggered(values: Values, by: int) -> tuple[Values, list[str]]:
+    """The same values with every schedule `by` minutes later, and a sentence for each job that keeps its own."""
+    own = {key: job.spec["schedule"] for key, job in values.jobs.items()}
+    moved, kept = schedules.moved(own, by) if by else ({}, {})
+    specs = {key: {**job.spec, "schedule": moved.get(key, own[key])} for key, job in values.jobs.items()}
+    jobs = {key: job.model_copy(update={"spec": specs[key]}) for key, job in values.jobs.items()}
+    record = values.record.model_copy(update={"stagger": by})
+    told = [f"{key} is not staggered, its schedule stays {own[key]}: {why}" for key, why in sorted(kept.items())]
+    return values.model_copy(update={"record": record, "jobs": jobs}), told
 
 
 def check_skipped(dataset: Dataset, skip: Collection[str], prefix: str) -> None:
@@ -232,7 +247,9 @@ def _misnamed(staged: StagedVersion, key: str, job: Job) -> Iterator[str]:
 
 def _unprintable(record: Record) -> Iterator[str]:
     """The facts that would act on a terminal, or that nobody could read there."""
-    facts = record.model_dump(exclude={"format", "stores"}) | {f"stores[{n}]": s for n, s in enumerate(record.stores)}
+    facts = record.model_dump(exclude={"format", "stores", "stagger"}) | {
+        f"stores[{n}]": s for n, s in enumerate(record.stores)
+    }
     yield from (f"record.{field} {problem}" for field, text in facts.items() if (problem := unprintable(text)))
 
 

@@ -41,6 +41,9 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
             f"{'installed' if outcome.installed else 'upgraded'} ({_prose(str(outcome.cluster))}); {main}. "
             f"It {'would run' if dry else 'runs'} {_code(record.image)}, commit {_code(record.commit[:12])}."
         ],
+        [f"Staggered: its schedules are {record.stagger} min later than in the dataset's code."]
+        if record.stagger
+        else [],
         ["| job | schedule | next, in UTC | CronJob |", "| --- | --- | --- | --- |"]
         + [_row(key, job, outcome, now) for key, job in outcome.values.jobs.items()],
         _listed("Warnings", [_prose(text) for text in (*outcome.warnings, *outcome.notices)]),

@@ -95,6 +95,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     show(f"{record.dataset_id} v{record.version} {runs} {record.image}; main has {main}.")
     cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
+    if record.stagger:
+        show(f"Staggered: its schedules are {record.stagger} min later than in the dataset's code.")
     for store in record.stores:
         show(f"writes {store}")
     if outcome.dry_run:

@@ -76,6 +76,8 @@ def _lines(found: "Timeline", cluster: "Cluster", room: int) -> "Iterator[Text]"
         yield Text(_plain(f"No production job is in namespace {cluster.namespace}."))
     if sharing := sum(bool(row.shared) for row in found.rows):
         yield Text(f"{sharing} jobs fire at the same minute as another one.")
+    if any(row.shared for row in found.rows if row.job.kind == "staged"):
+        yield Text("The setting `stagger` moves the schedules of new versions.")
 
 
 def _labels(found: "Timeline") -> list[str]:

@@ -68,6 +68,7 @@ def deploy(
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
     production = _production(dataset, settings)
+    new, unmoved = _staggered(cluster, settings, new)
     names = [job.name for job in new.jobs.values()]
     found = kubectl.everything(cluster)
     theirs = {key: found[name] for key, name in production.items() if name in found}
@@ -108,13 +109,13 @@ def deploy(
         for key, job in new.jobs.items():
             wanted[job.name]["spec"]["suspend"] = suspended[key]
         changed = diff.from_live(ran, new, ours, wanted, stopped, beside)
-        told = tuple(warnings), (*_image_notice(new), *notices)
+        told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
         return Outcome(*known, changed, *told, suspended, dry_run=True, refusal=refusal)
     kept = _ready(cluster, release, say) if release else None
     say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
     others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
     notices = _after(cluster, checkout, new.record, others, keep_record=bool(settings.sentry_project), say=say)
-    told = tuple(warnings), (*_image_notice(new), *notices)
+    told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
     return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended)
 
 
@@ -133,6 +134,7 @@ def render(
     dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
     preflight.check_template(dataset, staged, checkout)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
+    new, _ = values.staggered(new, staged.offset(settings.stagger_minutes))
     return new.model_copy(update={"suspend": paused})
 
 
@@ -160,6 +162,25 @@ def _render(
     new = values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
     values.check_skipped(dataset, skip, prefix)
     return new
+
+
+def _staggered(cluster: Cluster, settings: Settings, new: Values) -> tuple[Values, list[str]]:
+    """The values with their schedules moved, if they are to be, and what is told of it.
+
+    A release keeps what it was made with: a schedule that moves can fire twice.
+    """
+    offset = new.record.staged_version.offset(settings.stagger_minutes)
+    release = record.find(cluster, new.record.staged_version.release)
+    if not (release and release.live):
+        return values.staggered(new, offset)
+    kept = release.values.record.stagger
+    moved, told = values.staggered(new, kept)
+    if offset and not kept:
+        told.append(
+            f"release {release.name} was made without stagger, and keeps its schedules. To move them, clean it up and "
+            "deploy again"
+        )
+    return moved, told
 
 
 def _check_image(image: str) -> None:

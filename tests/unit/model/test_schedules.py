@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from staging_cronjobs.model.schedules import LIMITS, fires
+from staging_cronjobs.model.schedules import LIMITS, fires, later, minutes, moved
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)  # a Monday
 DAYS = 2  # that are looked at minute by minute
@@ -103,3 +103,70 @@ def test_the_next_fire(schedule: str, zone: str | None, first: str) -> None:
 )
 def test_what_cannot_be_told_is_left_out(schedule: str, zone: str | None) -> None:
     assert fires(schedule, zone, NOW) == []
+
+
+BY = st.integers(1, 9)
+
+
+@settings(max_examples=150)
+@given(SCHEDULES, ZONES, MOMENTS, BY)
+@example((("54", frozenset([54]), False), *[("*", frozenset(range(32)), True)] * 4), "Europe/Oslo", NOW, 5)
+def test_a_moved_schedule_fires_as_before_each_time_later_by_exactly_the_offset(
+    schedule: tuple[Field, ...], zone: str | None, now: datetime, by: int
+) -> None:
+    own = " ".join(text for text, _, _ in schedule)
+    new = later(own, by)
+    assert (new is None) == (max(schedule[0][1]) + by > 59)
+    assume(new is not None)
+    assert fires(new or "", zone, now + timedelta(minutes=by), 8) == [
+        at + timedelta(minutes=by) for at in fires(own, zone, now, 8)
+    ]
+
+
+@given(st.sampled_from(["15", "0,30", "*/15", "5-10", "50/3"]).map(lambda minute: f"{minute} */6 * * *"), BY)
+def test_minutes_are_those_at_which_it_fires(schedule: str, by: int) -> None:
+    found = {at.minute for at in fires(schedule, None, NOW, 80)}
+    assert minutes(schedule) == sorted(found)
+    assert minutes(later(schedule, by) or schedule) in (sorted(found), sorted(minute + by for minute in found))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "by", "new"),
+    [
+        ("15 */6 * * *", 4, "19 */6 * * *"),
+        ("55 3 * * mon", 4, "59 3 * * mon"),
+        ("55 3 * * *", 5, None),
+        ("@daily", 3, "3 0 * * *"),
+        ("@hourly", 3, "3 * * * *"),
+        ("*/20\t1 1 *  ?", 2, "2,22,42 1 1 * ?"),
+        ("0-10/5,30 * * * *", 1, "1,6,11,31 * * * *"),
+        ("*/5 * * * *", 4, "4,9,14,19,24,29,34,39,44,49,54,59 * * * *"),
+        ("*/5 * * * *", 5, None),
+        ("* * * * *", 1, None),
+        *((wrong, 1, None) for wrong in ("@every 1h", "TZ=UTC 0 0 * * *", "", "x * * * *", "61 * * * *", "-5 * * * *")),
+        *((wrong, 1, None) for wrong in ("5-1 * * * *", "*/0 * * * *", "0-99999999999 * * * *", "\u0665 * * * *")),
+    ],
+)
+def test_what_moves_and_what_stays(schedule: str, by: int, new: str | None) -> None:
+    assert later(schedule, by) == new
+
+
+def test_jobs_keep_their_order_and_what_stays_says_why() -> None:
+    own = {"archive": "*/5 * * * *", "every": "@every 1h", "update": "54 * * * *", "validate": "58 * * * *"}
+    new, why = moved(own, 3)
+    assert (new.pop("archive"), new) == ("3,8,13,18,23,28,33,38,43,48,53,58 * * * *", {"update": "57 * * * *"})
+    assert why == {"every": "it cannot be moved", "validate": "3 min later would be in the next hour"}
+    new, why = moved(own, 4)
+    assert "update" not in new and why["update"] == "4 min later it would no longer be before validate"
+    before = {"a": "50 * * * *", "b": "54 * * * *", "c": "58 * * * *"}  # c stays, so b does, and then a
+    assert moved(before, 4)[0] == {}
+    assert moved(before, 1)[0] == {"a": "51 * * * *", "b": "55 * * * *", "c": "59 * * * *"}
+
+
+@given(st.dictionaries(st.sampled_from("abcde"), st.integers(0, 59)), BY)
+def test_no_order_changes(at: dict[str, int], by: int) -> None:
+    own = {key: f"{minute} * * * *" for key, minute in at.items()}
+    new, why = moved(own, by)
+    assert new.keys() | why.keys() == own.keys() and not new.keys() & why.keys()
+    now = {key: minutes({**own, **new}[key])[0] for key in own}
+    assert all(now[first] < now[second] for first in at for second in at if at[first] < at[second])

@@ -1,5 +1,6 @@
 """The settings of a project: its pyproject.toml, and the environment over it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,15 @@ def test_without_main_only_a_known_address_gets_a_token(tmp_path: Path) -> None:
         without_main(settings(tmp_path, text, SENTRY_URL="https://ours.example")).sentry_url == "https://ours.example"
     )
     assert without_main(settings(tmp_path, "")).sentry_url == "https://sentry.io"
+
+
+def test_stagger_is_whole_minutes_below_a_monitors_margin(tmp_path: Path, hostile: Hostile) -> None:
+    assert load(tmp_path, {}).stagger_minutes == 0
+    for value, minutes in (("1m", 1), ("9m", 9), ("0m", 0)):
+        assert load(tmp_path, {"STAGING_STAGGER": value}).stagger_minutes == minutes
+    for value in ("10m", "5", "90s", "1h", "-1m", "5m ", "\u0665m", "$(id)m", "1m\n"):
+        assert complaint(tmp_path, f"[tool.staging-cronjobs]\nstagger = {json.dumps(value)}") == (
+            f"stagger is {value!r}. It must be whole minutes, 1m to 9m: "
+            "a monitor expects its check-in within 10 minutes."
+        )
+        hostile.tried("settings of a branch", value)

@@ -358,3 +358,11 @@ def test_what_cannot_fit_fits_once_the_named_part_is_shortened(id: str, version:
             shorter = (version - (excess - (key - 8)), 8)
         name = job_name(id, "1" * shorter[0], "k" * shorter[1], workers)
         assert (name is not None) is fits
+
+
+def test_the_minutes_of_a_version_are_always_the_same_and_spread() -> None:
+    offsets = [StagedVersion("ridge-snow", f"0.{n}.0").offset(5) for n in range(200)]
+    assert offsets[:6] == [StagedVersion("ridge-snow", f"0.{n}.0").offset(5) for n in range(6)]
+    assert StagedVersion("ridge-snow", "0.2.0").offset(5) == 1  # kept: a release made long ago is rendered again
+    assert set(offsets) == {1, 2, 3, 4, 5} and min(map(offsets.count, range(1, 6))) > 20
+    assert {StagedVersion("ridge-snow", "0.2.0").offset(most) for most in (0, 1)} == {0, 1}

@@ -550,3 +550,30 @@ def test_the_schema_is_small_and_needs_no_network() -> None:
     references = [part.split('"')[1] for part in values.schema().split('"$ref":')[1:]]
     assert references
     assert all(reference.startswith("#/") for reference in references)
+
+
+TWO = (
+    at(cronjob(), "spec.schedule", "15 */6 * * *"),
+    at(cronjob("ridge-snow-validate"), "spec.schedule", "58 * * * *"),
+)
+
+
+def test_a_staggered_version_has_its_minutes_on_record_and_nothing_else_changes() -> None:
+    made = built(*TWO)
+    moved, told = values.staggered(made, 4)
+    assert [job.spec["schedule"] for job in moved.jobs.values()] == ["19 */6 * * *", "58 * * * *"]
+    assert told == ["validate is not staggered, its schedule stays 58 * * * *: 4 min later would be in the next hour"]
+    assert moved.record.stagger == 4
+    back = {key: job.model_copy(update={"spec": made.jobs[key].spec}) for key, job in moved.jobs.items()}
+    assert moved.model_copy(update={"record": made.record, "jobs": back}) == made
+    assert values.staggered(made, 0) == (made, [])
+
+
+def test_a_release_from_before_stagger_is_read_as_not_staggered() -> None:
+    document = built(*TWO).model_dump()
+    assert document["record"].pop("stagger") == 0
+    assert values.parse("r", document).record.stagger == 0
+    for wrong in (10, -1, "5", 1.5):
+        document["record"]["stagger"] = wrong
+        with pytest.raises(Refused, match=r"record\.stagger"):
+            values.parse("r", document)

@@ -41,6 +41,7 @@ of no dataset that is staged
   orchard-frost-climatology-update  ................................X................  next 06:00
 o once, 2-9 so often, + more, X at the same minute as another job, - suspended
 5 jobs fire at the same minute as another one.
+The setting `stagger` moves the schedules of new versions.
 """
 
 
