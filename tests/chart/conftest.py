@@ -1,5 +1,7 @@
 """What the chart's tests share."""
 
+from pathlib import Path
+
 import pytest
 
 from controlplane.fixtures import tool
@@ -10,3 +12,9 @@ from rendering import Reader
 def reader(request: pytest.FixtureRequest) -> Reader:
     """Kubernetes' own reader of manifests."""
     return Reader(tool("kubectl", request.config))
+
+
+@pytest.fixture(params=["helm_oldest", "helm_3", "helm_4"])
+def any_helm(request: pytest.FixtureRequest) -> Path:
+    """Each supported Helm: they have schema engines of their own."""
+    return request.getfixturevalue(request.param)

@@ -1,6 +1,5 @@
 """Every key of the schema matters: with another value, without one, or with another beside it, the chart tells."""
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +19,15 @@ INERT = {
     ("global",): "Helm's own",
 }
 WRONG: Object = {"string": 5, "boolean": "yes", "object": "x", "array": "x", "integer": "one"}
+CHANGED: Object = {"string": "y", "boolean": True, "integer": 2}
 UNKNOWN = "additional properties 'more' not allowed"
 
 
 def keys(schema: Object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Object]]:
-    """The path of every key that the schema names, with what it says of it; `*` is a key of the user's own."""
+    """The path of every key that the schema names, with what it says of it.
+
+    `*` is a key of the user's own, `0` the first item of a list.
+    """
     if "$ref" in schema:
         schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
     if path:
@@ -32,32 +35,45 @@ def keys(schema: Object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Object]]
     inner = {**schema.get("properties", {})}
     if isinstance(schema.get("additionalProperties"), dict):
         inner["*"] = schema["additionalProperties"]
+    if "$ref" in schema.get("items", {}):
+        inner["0"] = schema["items"]
     for name, part in inner.items():
         yield from keys(part, (*path, name))
 
 
 KEYS = dict(keys(SCHEMA))
+KINDS = {
+    path: schema["type"] if isinstance(schema["type"], str) else schema["type"][0] for path, schema in KEYS.items()
+}
 OF_JOBS = [path for path in KEYS if path[:2] == ("jobs", "*")]
 
 
 def whole(jobs: int = 1) -> Object:
     """Values that have every key of the schema."""
     marks = {"labels": {"mark": "x"}, "annotations": {"mark": "x"}}
-    return hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks) | {
+    metadata, containers = {"labels": {"mark": "x"}}, [{"name": "worker", "image": "i:1", "env": [{"name": "A"}]}]
+    pod = {"metadata": metadata, "spec": {"containers": containers, "initContainers": containers}}
+    job = {"metadata": metadata, "spec": {"completionMode": "NonIndexed", "completions": 1, "template": pod}}
+    own = {"schedule": "0 5 * * *", "suspend": False, "jobTemplate": job}
+    return hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks, spec=own) | {
         "suspend": False,
         "global": {"a": "b"},
     }
 
 
+def in_place(name: str, parent: Any) -> Any:
+    return int(name) if isinstance(parent, list) else name.replace("*", "mark")
+
+
 def place(found: Any, path: KeyPath) -> Any:
     for name in path:
-        found = found["mark" if name == "*" else name]
+        found = found[in_place(name, found)]
     return found
 
 
 def in_own_jobs() -> tuple[Object, dict[KeyPath, KeyPath]]:
     """Values with a job for each key of a job, and where in them that key stands."""
-    found = copy.deepcopy(whole(len(OF_JOBS)))
+    found = json.loads(json.dumps(whole(len(OF_JOBS))))  # each object for itself
     return found, {path: ("jobs", f"job-{number:02}", *path[2:]) for number, path in enumerate(OF_JOBS)}
 
 
@@ -71,18 +87,13 @@ def named(path: KeyPath) -> str:
     return "".join(f"/{'mark' if name == '*' else name}" for name in path)
 
 
-@pytest.fixture(params=["helm_oldest", "helm_3", "helm_4"])
-def any_helm(request: pytest.FixtureRequest) -> Path:
-    """Each supported Helm: they have schema engines of their own."""
-    return request.getfixturevalue(request.param)
-
-
 def test_every_key_has_one_kind(any_helm: Path) -> None:
     found, where = in_own_jobs()
     outer = ("record",), ("jobs",)
     where |= {path: path for path in KEYS if path not in where and path not in outer}
     for path, there in where.items():
-        place(found, there[:-1])["mark" if there[-1] == "*" else there[-1]] = WRONG[KEYS[path]["type"]]
+        parent = place(found, there[:-1])
+        parent[in_place(there[-1], parent)] = WRONG[KINDS[path]]
     for given, paths in ((found, where.values()), (whole() | {"record": "x", "jobs": "x"}, outer)):
         text = complaint(any_helm, given)
         assert [path for path in paths if f"at '{named(path)}': " not in text] == []
@@ -106,20 +117,22 @@ def test_what_a_job_must_have_is_missed_by_its_path(any_helm: Path) -> None:
         del place(found, where[path][:-1])[path[-1]]
     text = complaint(any_helm, found)
     assert [p for p in required if f"at '{named(where[p][:-1])}': missing property '{p[-1]}'" not in text] == []
-    assert len(required) == 6
+    assert len(required) == 8
 
 
 def test_every_key_of_a_job_is_rendered(helm_4: Path, reader: Reader) -> None:
     found, where = in_own_jobs()
     before = reader.objects(render_chart(helm_4, found))
     for path, there in where.items():
-        parent, name = place(found, there[:-1]), "mark" if there[-1] == "*" else there[-1]
-        if isinstance(parent[name], str):
-            parent[name] += "-x"
-        else:
-            # Whatever else an object holds is rendered, or is a label or an annotation more.
+        parent = place(found, there[:-1])
+        name = in_place(there[-1], parent)
+        if KINDS[path] == "object":  # whatever else it holds is rendered, or is a label or an annotation more
             changed = parent[name] if path != ("jobs", "*") else parent[name]["spec"]
             changed["more"] = "x"
+        elif KINDS[path] == "array":
+            parent[name].append({"name": "more"})
+        else:
+            parent[name] = CHANGED[KINDS[path]]
     after = reader.objects(render_chart(helm_4, found))
     assert len(before) == len(after) == len(OF_JOBS)
     assert [path for path, old, new in zip(OF_JOBS, before, after, strict=True) if old == new] == []

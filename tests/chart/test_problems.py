@@ -1,16 +1,15 @@
 """What the chart refuses: every problem of a values file in one complaint, in the words that Python has for it."""
 
+import functools
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-from rendering import CHART, Object, RenderError, hand_made, render_chart, spec
+from rendering import Object, RenderError, hand_made, render_chart, spec
 from staging_cronjobs.errors import StagingError
-from staging_cronjobs.model import spec as rules
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -18,10 +17,8 @@ from staging_cronjobs.model.values import Record, build
 from staging_cronjobs.verbs import proof
 
 CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": spec()}
-POD = "jobTemplate.spec.template.spec"
+JOB, POD = "jobTemplate.spec", "jobTemplate.spec.template.spec"
 UNUSABLE = "is not usable: it must be lower-case letters and digits with single dashes inside"
-QUOTE = "it must be a string; quote it"
-BOOLEAN = "a boolean (true or false)"
 LONG, MANY = "a" * 51, "b" * 50
 TOO_LONG = "characters: 50 at most (Sentry cuts a longer monitor slug); shorten it"
 
@@ -55,58 +52,82 @@ def at(path: str, value: object) -> Object:
     return found
 
 
-# path -> what stands there, and what is said of it
-MISSHAPEN: dict[str, tuple[object, str]] = {
-    "suspend": ("no", f"suspend is a string: it must be {BOOLEAN}"),
-    "jobTemplate.metadata": ("x", "jobTemplate.metadata is a string: it must be an object"),
-    "jobTemplate.metadata.labels": (["a"], "jobTemplate.metadata.labels is a list: it must be an object"),
-    "jobTemplate.spec.completionMode": (1, f"jobTemplate.spec.completionMode is a number: {QUOTE}"),
-    "jobTemplate.spec.completions": ("x", "jobTemplate.spec.completions is a string: it must be a number"),
-    "jobTemplate.spec.template.metadata": ([], "jobTemplate.spec.template.metadata is a list: it must be an object"),
-    POD: ("x", f"{POD} is a string: it must be an object"),
-    f"{POD}.containers": ([], f"{POD}.containers is an empty list: it must have an item"),
-    f"{POD}.containers.0.env": ({"A": "b"}, f"{POD}.containers[0].env is an object: it must be a list"),
-    f"{POD}.initContainers": ("x", f"{POD}.initContainers is a string: it must be a list"),
-}
-MORE_MISSHAPEN: dict[str, tuple[object, str]] = {
-    "jobTemplate.spec.completions": (True, f"jobTemplate.spec.completions is {BOOLEAN}: it must be a number"),
-    POD: (None, f"{POD} is missing: it must be an object"),
-    f"{POD}.containers": ([{}, 3, None], f"{POD}.containers[1] is a number: it must be an object"),
-    f"{POD}.containers.0.env": ([{}, "A"], f"{POD}.containers[0].env[1] is a string: it must be an object"),
-    f"{POD}.initContainers": (
-        [{"env": [{"name": 5}]}],
-        f"{POD}.initContainers[0].env[0].name is a number: {QUOTE}",
+# what stands at a path -> the place that is wrong, and what Helm and Python say of it
+MISSHAPEN: list[tuple[str, object, str, str, str]] = [
+    ("schedule", 5, "schedule", "got number, want string", "must be a string"),
+    ("suspend", "no", "suspend", "got string, want null or boolean", "must be true or false"),
+    ("jobTemplate", [], "jobTemplate", "got array, want object", "must be an object"),
+    ("jobTemplate.metadata", "x", "jobTemplate.metadata", "got string, want null or object", "must be an object"),
+    (
+        *("jobTemplate.metadata.labels", ["a"], "jobTemplate.metadata.labels"),
+        *("got array, want null or object", "must be an object"),
     ),
-}
+    (f"{JOB}.completionMode", 1, f"{JOB}.completionMode", "got number, want null or string", "must be a string"),
+    (f"{JOB}.completions", "x", f"{JOB}.completions", "got string, want null or integer", "must be a whole number"),
+    (f"{JOB}.completions", True, f"{JOB}.completions", "got boolean, want null or integer", "must be a whole number"),
+    (f"{JOB}.completions", 1.5, f"{JOB}.completions", "got number, want null or integer", "must be a whole number"),
+    (f"{JOB}.template.metadata", [], f"{JOB}.template.metadata", "got array, want null or object", "must be an object"),
+    (POD, "x", POD, "got string, want object", "must be an object"),
+    (f"{POD}.containers", [], f"{POD}.containers", "minItems: got 0, want 1", "must not be empty"),
+    (f"{POD}.containers", [{}, 3], f"{POD}.containers.1", "got number, want object", "must be an object"),
+    (f"{POD}.containers.0.env", {}, f"{POD}.containers.0.env", "got object, want null or array", "must be a list"),
+    (f"{POD}.containers.0.env", [{}, "A"], f"{POD}.containers.0.env.1", "got string, want object", "must be an object"),
+    (f"{POD}.initContainers", "x", f"{POD}.initContainers", "got string, want null or array", "must be a list"),
+    (
+        *(f"{POD}.initContainers", [{"env": [{"name": 5}]}], f"{POD}.initContainers.0.env.0.name"),
+        *("got number, want null or string", "must be a string"),
+    ),
+]
 
 
-@pytest.mark.parametrize("cases", [MISSHAPEN, MORE_MISSHAPEN], ids=["one", "two"])
-def test_what_stands_in_the_wrong_place_is_told_as_python_tells_it(
-    helm: Path, cases: dict[str, tuple[object, str]]
-) -> None:
-    values = hand_made(*(f"job-{number}" for number in range(len(cases))))
-    expected = []
-    for job, (key, (path, (value, line))) in zip(values["jobs"].values(), enumerate(cases.items()), strict=True):
+def test_a_value_of_another_kind_is_refused_by_its_place_in_the_chart_and_in_python(any_helm: Path) -> None:
+    values = hand_made(*(f"job-{number:02}" for number in range(len(MISSHAPEN))))
+    told = []
+    for (key, job), (path, value, place, in_helm, in_python) in zip(values["jobs"].items(), MISSHAPEN, strict=True):
         job["spec"] = at(path, value)
+        told.append(f"- at '/jobs/{key}/spec/{place.replace('.', '/')}': {in_helm}\n")
         with pytest.raises(StagingError) as caught:
             staged({"name": "ridge-snow-update"}, at(path, value))
-        said = str(caught.value).removeprefix("job 'ridge-snow-update' of dataset ridge-snow: ")
-        assert said.startswith(f"spec.{line}")
-        expected += [f"jobs.job-{key}.spec.{problem}" for problem in said.removeprefix("spec.").split("; spec.")]
-    assert problems(helm, values) == expected
-    assert len(expected) == len(cases) + (cases is MORE_MISSHAPEN)  # containers[2], which is missing
+        shown = re.sub(r"\.(\d+)", r"[\1]", f"spec.{place}")
+        assert str(caught.value) == f"job 'ridge-snow-update' of dataset ridge-snow: {shown} {in_python}"
+    with pytest.raises(RenderError) as refused:
+        render_chart(any_helm, values)
+    assert [line for line in told if line not in refused.value.stderr] == []
+
+
+def test_what_must_be_there_is_missed_by_its_place_in_the_chart_and_in_python(any_helm: Path) -> None:
+    required = ["schedule", "jobTemplate", JOB, f"{JOB}.template", POD, f"{POD}.containers"]
+    values = hand_made(*(f"job-{number}" for number in range(len(required))))
+    told = []
+    for (key, job), path in zip(values["jobs"].items(), required, strict=True):
+        without = at(path, None)
+        *folders, last = path.split(".")
+        del functools.reduce(dict.__getitem__, folders, without)[last]
+        job["spec"] = without
+        told.append(f"- at '/{'/'.join(('jobs', key, 'spec', *folders))}': missing property '{last}'\n")
+        with pytest.raises(StagingError, match=rf"ridge-snow: spec\.{re.escape(path)} is missing$"):
+            staged({"name": "ridge-snow-update"}, without)
+    with pytest.raises(RenderError) as refused:
+        render_chart(any_helm, values)
+    assert [line for line in told if line not in refused.value.stderr] == []
+
+
+def test_what_may_be_missing_may_be_null_in_the_chart_and_in_python(any_helm: Path) -> None:
+    optional = [
+        *("suspend", "jobTemplate.metadata", "jobTemplate.metadata.labels", f"{JOB}.completionMode"),
+        *(f"{JOB}.completions", f"{JOB}.template.metadata", f"{POD}.initContainers", f"{POD}.containers.0.env"),
+    ]
+    values = hand_made(*(f"job-{number}" for number in range(len(optional))))
+    for job, path in zip(values["jobs"].values(), optional, strict=True):
+        job["spec"] = at(path, None)
+        staged({"name": "ridge-snow-update"}, at(path, None))
+    assert render_chart(any_helm, values).count("kind: CronJob") == len(optional)
 
 
 def staged(metadata: Object, given: Object) -> None:
     """What Python makes of a job."""
     record = Record.model_validate(hand_made()["record"])
     build(Dataset(dataset_id="ridge-snow", cronjobs=[{**CRON_JOB, "metadata": metadata, "spec": given}]), record)
-
-
-def test_python_and_the_chart_look_at_the_same_places() -> None:
-    text = (CHART / "templates" / "_problems.tpl").read_text()
-    (table,) = re.findall(r'define "staging-cronjobs.shape" }}\n(.*?){{- end', text, re.DOTALL)
-    assert YAML(typ="safe", pure=True).load(table) == rules.SPEC
 
 
 def test_every_problem_is_told_at_once(helm: Path) -> None:
@@ -119,7 +140,6 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         validate=MANY,
     )
     values["jobs"]["validate"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 10_001}
-    values["jobs"]["clean"]["spec"] = at(f"{POD}.containers", [])
     values["jobs"]["copy"]["annotations"] = {"since": "an hour\n", "why": "a\x7fb"}
     values["record"] |= {"dataset_id": "", "version": "0.2-rc"}
     assert problems(helm, values) == [
@@ -127,7 +147,6 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         'record.version "0.2-rc" is not usable: it must be numbers joined by dots, such as 0.3.0',
         f'jobs.archive.name "Not_A_Name" {UNUSABLE}',
         'jobs.backfill.name "123-456" is not usable: it must have a letter (Sentry refuses an all-digit slug)',
-        f"jobs.clean.spec.{POD}.containers is an empty list: it must have an item",
         'jobs.copy.name "staging-a-v1-clean" is also that of jobs.clean: rename one',
         f'jobs.update.name "{LONG}" has 51 {TOO_LONG}',
         f'jobs.validate.name "{MANY}" has 50 characters: 48 at most with 10001 Indexed workers '
@@ -189,12 +208,10 @@ def test_only_keys_that_a_label_and_python_take_are_accepted(helm: Path) -> None
 def test_a_key_or_a_name_of_several_lines_stays_on_one_line(helm: Path) -> None:
     values = named(**{"a\nb": "n\n" * 30, "update": "n\n" * 30})
     values["jobs"]["a\nb"]["spec"]["schedule"] = " "
-    values["jobs"]["a\nb"]["spec"]["suspend"] = 1
     name = quoted("n\n" * 30)
     assert problems(helm, values) == [
         f'job key "a\\nb" {UNUSABLE}, 63 characters at most',
         f'jobs["a\\nb"].name {name} {UNUSABLE}',
-        'jobs["a\\nb"].spec.suspend is a number: it must be a boolean (true or false)',
         f"jobs.update.name {name} {UNUSABLE}",
         f'jobs.update.name {name} is also that of jobs["a\\nb"]: rename one',
     ]

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import Refused, suggestion
+from .spec import places
 
 
 class Dataset(BaseModel):
@@ -45,9 +46,7 @@ def parse(name: str, value: object) -> list[Dataset]:
     try:
         return TypeAdapter(list[Dataset]).validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise Refused(f"{name} is not a catalogue: {where}: {first['msg']}") from None
+        raise Refused(f"{name} is not a catalogue: {places(error)[0]}") from None
 
 
 def unique(datasets: list[Dataset]) -> list[Dataset]:

@@ -1,13 +1,14 @@
 """What a CronJob's spec must look like where this program and the chart look into it, and what Helm cannot carry.
 
-The rest is asked of the cluster. The chart's `staging-cronjobs.shape` is the same, for values written by hand.
+The rest is asked of the cluster. The chart's schema is generated from these models, for values written by hand.
 """
 
 import math
 import re
 from collections.abc import Iterator, Mapping
-from types import NoneType
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEEPEST = 60  # levels of a value; a CronJob needs about 20
 EXACT = 2**53 - 1  # Helm reads every number as a 64-bit float: beyond, two integers would be one
@@ -66,50 +67,89 @@ def unwritable(value: Any, path: str = "") -> Iterator[str]:
         yield f"{path} is {shown}: Helm keeps integers exact only up to {EXACT}; write it as a string"
 
 
-# An example of each kind; a field with "?" may be missing, a list without one may not be empty.
-_CONTAINERS = [{"env?": [{"name?": ""}]}]
-_METADATA = {"labels?": {}}
-SPEC: dict[str, Any] = {
-    "schedule": "",
-    "suspend?": False,
-    "jobTemplate": {
-        "metadata?": _METADATA,
-        "spec": {
-            "completionMode?": "",
-            "completions?": 1,
-            "template": {
-                "metadata?": _METADATA,
-                "spec": {"containers": _CONTAINERS, "initContainers?": _CONTAINERS},
-            },
-        },
-    },
+class _Part(BaseModel):
+    """A part of a CronJob, of which only these fields are looked at."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Metadata(_Part):
+    model_config = ConfigDict(json_schema_extra={"type": ["object", "null"]})
+    labels: dict[str, Any] | None = None
+
+
+class Variable(_Part):
+    name: str | None = None
+
+
+class Container(_Part):
+    env: list[Variable] | None = None
+
+
+class PodSpec(_Part):
+    containers: list[Container] = Field(min_length=1)
+    initContainers: list[Container] | None = None
+
+
+class PodTemplate(_Part):
+    metadata: Metadata | None = None
+    spec: PodSpec
+
+
+class JobSpec(_Part):
+    completionMode: str | None = None
+    completions: int | None = None
+    template: PodTemplate
+
+
+class JobTemplate(_Part):
+    metadata: Metadata | None = None
+    spec: JobSpec
+
+
+class CronJobSpec(_Part):
+    schedule: str
+    suspend: bool | None = None
+    jobTemplate: JobTemplate
+
+
+class CronJobMetadata(_Part):
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class CronJob(_Part):
+    metadata: CronJobMetadata = CronJobMetadata()
+    spec: CronJobSpec
+
+
+def misshapen(cronjob: object) -> list[str]:
+    """What is wrong with the shape of a CronJob, by place."""
+    try:
+        CronJob.model_validate(cronjob)
+    except ValidationError as error:
+        return places(error)
+    return []
+
+
+_SAID = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "too_short": "must not be empty",
 }
-_KINDS: dict[str, tuple[type, ...]] = {
-    "missing": (NoneType,),
-    "a boolean (true or false)": (bool,),  # before numbers: to Python it is one
-    "a string": (str,),
-    "a number": (int, float),
-    "a list": (list,),
-    "an object": (Mapping,),
-}
 
 
-def misshapen(value: Any, wanted: Any, path: str) -> Iterator[str]:
-    """Every place whose kind is not the wanted one, in the words of the chart."""
-    if _kind(value) != _kind(wanted):
-        fix = "; quote it" if isinstance(wanted, str) and isinstance(value, int | float) else ""
-        yield f"{path} is {_kind(value)}: it must be {_kind(wanted)}{fix}"
-    elif isinstance(wanted, Mapping):
-        for field, inner in wanted.items():
-            name = field.removesuffix("?")
-            if name == field and isinstance(inner, list) and value.get(name) == []:
-                yield f"{path}.{name} is an empty list: it must have an item"
-            elif name == field or value.get(name) is not None:
-                yield from misshapen(value.get(name), inner, f"{path}.{name}")
-    elif isinstance(wanted, list):
-        for number, item in enumerate(value):
-            yield from misshapen(item, wanted[0], f"{path}[{number}]")
-
-
-def _kind(value: Any) -> str:
-    return next((words for words, types in _KINDS.items() if isinstance(value, types)), type(value).__name__)
+def places(error: ValidationError) -> list[str]:
+    """Each place that pydantic finds wrong, and what it must be."""
+    found = []
+    for one in error.errors():
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+        said = _SAID.get(one["type"]) or one["msg"].replace("Input should", "must")
+        found.append(f"{path.removeprefix('.') or 'it'} {said}")
+    return found

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from ..errors import Refused, StagingError, suggestion
 from .catalogue import Dataset
-from .spec import DEEPEST, SPEC, misshapen, too_deep, unprintable, unwritable, without_nulls
+from .spec import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
 from .staged_version import StagedVersion
 
 LABEL = "staging-cronjobs/"
@@ -19,20 +19,6 @@ JOB_LABEL = f"{LABEL}job."
 STORES = f"{LABEL}stores"  # an annotation of each CronJob: where its version writes, as JSON
 FORMAT = 1
 HELM_MARKS = ("helm.sh/", "meta.helm.sh/")  # by these Helm runs, keeps or adopts what it finds them on
-_OBJECT: dict[str, Any] = {"type": "object"}
-_SPEC_SHAPE: dict[str, Any] = {
-    "type": "object",
-    "description": "The CronJob spec as the dataset gave it. Whether it is valid is asked of the cluster.",
-    "required": ["schedule", "jobTemplate"],
-    "properties": {
-        "schedule": {"type": "string"},
-        "jobTemplate": _OBJECT
-        | {
-            "required": ["spec"],
-            "properties": {"spec": _OBJECT | {"required": ["template"], "properties": {"template": _OBJECT}}},
-        },
-    },
-}
 
 
 class Record(BaseModel):
@@ -67,7 +53,9 @@ class Job(BaseModel):
     name: str = Field(description="The CronJob's name, CRON_JOB_NAME and the Sentry monitor's slug: 50 at most.")
     labels: dict[str, str] = Field(default={}, description="Labels that the dataset's object carried.")
     annotations: dict[str, str] = Field(default={}, description="Annotations that the dataset's object carried.")
-    spec: Annotated[dict[str, Any], WithJsonSchema(_SPEC_SHAPE)]
+    spec: dict[str, Any] = Field(
+        description="The CronJob spec as the dataset gave it. Whether it is valid is asked of the cluster."
+    )
 
 
 class Values(BaseModel):
@@ -189,10 +177,7 @@ def parse(release: str, value: object) -> Values:
     try:
         found = Values.model_validate(value, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise Refused(
-            f"release {release} has values of another shape: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from None
+        raise Refused(f"release {release} has values of another shape: {places(error)[0]}") from None
     if problem := next(_strange(found), ""):
         raise Refused(
             f"release {release} has a record that this program did not write: {problem}. Nothing was touched; "
@@ -221,7 +206,7 @@ def _strange(found: Values) -> Iterator[str]:
             yield f"its job {_shown(key)} is nested more than {DEEPEST} levels"
             continue
         yield from (f"its job {_shown(key)}: {problem}" for problem in unwritable(job.model_dump()))
-        yield from (f"its job {_shown(key)}: {problem}" for problem in misshapen(job.spec, SPEC, "spec"))
+        yield from (f"its job {_shown(key)}: {problem}" for problem in misshapen({"spec": job.spec}))
         yield from _misnamed(staged, key, job)
 
 
@@ -245,10 +230,12 @@ def _shown(text: str) -> str:
 
 def schema() -> str:
     """`values.schema.json`, from the models: shape only."""
-    document: dict[str, Any] = Values.model_json_schema()
-    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "staging-cronjobs"}
+    document: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Values.model_json_schema()}
+    spec = CronJobSpec.model_json_schema()
+    document["$defs"] |= spec.pop("$defs") | {"CronJobSpec": spec}
+    document["$defs"]["Job"]["properties"]["spec"]["$ref"] = "#/$defs/CronJobSpec"
     document["properties"]["global"] = {"type": "object", "description": "Helm's own; not used."}
-    return json.dumps(_without_titles(document), indent=2) + "\n"
+    return json.dumps(_tidy(document), indent=2) + "\n"
 
 
 def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
@@ -276,31 +263,38 @@ def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any]
         raise Refused(
             f"job {name!r} of dataset {staged.dataset_id} is nested more than {DEEPEST} levels: make it flatter"
         )
-    spec, metadata = without_nulls(given["spec"]), without_nulls(given["metadata"])
-    marks = {field: metadata.get(field, {}) for field in ("labels", "annotations")}
-    if problems := "; ".join(_problems(spec, marks)):
-        raise Refused(f"job {name!r} of dataset {staged.dataset_id}: {problems}")
+    wanted = without_nulls(given)
     if problems := "; ".join(unwritable(given)):
         raise Refused(f"job {name!r} of dataset {staged.dataset_id} cannot be passed to Helm: {problems}")
+    if problems := "; ".join(misshapen(wanted) or _marks_of_helm(wanted["metadata"])):
+        raise Refused(f"job {name!r} of dataset {staged.dataset_id}: {problems}")
+    spec, metadata = wanted["spec"], wanted["metadata"]
     if namespace and metadata.get("namespace", namespace) != namespace:
         raise Refused(f"job {name!r} wants namespace {metadata['namespace']}: the release goes to {namespace}")
-    return Job(name=staged.job_name(key, indexed_workers(spec)), **marks, spec=spec)
+    labels, annotations = metadata.get("labels", {}), metadata.get("annotations", {})
+    return Job(name=staged.job_name(key, indexed_workers(spec)), labels=labels, annotations=annotations, spec=spec)
 
 
-def _problems(spec: Any, marks: Mapping[str, Any]) -> Iterator[str]:
-    for field, texts in marks.items():
-        yield from misshapen(texts, {}, f"metadata.{field}")
-        for key, text in texts.items() if isinstance(texts, Mapping) else ():
-            yield from misshapen(text, "", f"metadata.{field}.{key}")
+def _marks_of_helm(metadata: Mapping[str, Any]) -> Iterator[str]:
+    for field in ("labels", "annotations"):
+        for key in metadata.get(field, {}):
             if key.startswith(HELM_MARKS):
                 yield f"metadata.{field}.{key} is a mark that only Helm sets: remove it"
-    yield from misshapen(spec, SPEC, "spec")
 
 
-def _without_titles(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_titles(v) for k, v in value.items() if k != "title" or not isinstance(v, str)}
-    return [_without_titles(v) for v in value] if isinstance(value, list) else value
+def _tidy(value: Any) -> Any:
+    """A schema without what says nothing, and with `anyOf` as one `type`: Helm tells it in one line, not in three."""
+    if isinstance(value, list):
+        return [_tidy(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    tidy = {name: _tidy(inner) for name, inner in value.items() if inner is not None and inner is not True}
+    if isinstance(tidy.get("title"), str):
+        del tidy["title"]
+    if "anyOf" in tidy:
+        kind, _ = tidy.pop("anyOf")
+        tidy |= kind | ({"type": [kind["type"], "null"]} if "type" in kind else {})
+    return tidy
 
 
 if __name__ == "__main__":

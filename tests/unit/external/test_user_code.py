@@ -343,12 +343,12 @@ def test_a_source_that_is_neither_is_usage(tmp_path: Path, source: str, monkeypa
     [
         ("", "is not JSON"),
         ("datasets: []", "is not JSON"),
-        ({"dataset_id": "a"}, "is not a catalogue: the document: Input should be a valid list"),
-        ([{"version": "1.0"}], "is not a catalogue: 0.dataset_id: Field required"),
-        ([{"dataset_id": "a"}, {"dataset_id": 5}], "is not a catalogue: 1.dataset_id: Input should be a valid string"),
-        ([{"dataset_id": "a", "version": 1.0}], "is not a catalogue: 0.version: Input should be a valid string"),
-        ([{"dataset_id": "a", "cronjobs": {}}], "is not a catalogue: 0.cronjobs: Input should be a valid list"),
-        (["a"], "is not a catalogue: 0: "),
+        ({"dataset_id": "a"}, "is not a catalogue: it must be a list"),
+        ([{"version": "1.0"}], "is not a catalogue: [0].dataset_id is missing"),
+        ([{"dataset_id": "a"}, {"dataset_id": 5}], "is not a catalogue: [1].dataset_id must be a string"),
+        ([{"dataset_id": "a", "version": 1.0}], "is not a catalogue: [0].version must be a string"),
+        ([{"dataset_id": "a", "cronjobs": {}}], "is not a catalogue: [0].cronjobs must be a list"),
+        (["a"], "is not a catalogue: [0] must be an object"),
     ],
 )
 def test_a_file_that_is_no_catalogue_is_refused_by_the_first_wrong_field(

@@ -267,11 +267,11 @@ def test_what_has_no_name_is_a_problem(found: Dataset, part: str) -> None:
         ({"metadata": {"name": None}}, "is named neither"),
         (
             {"metadata": {"name": "ridge-snow-update", "labels": {"a": 1}}},
-            "metadata.labels.a is a number: it must be a string",
+            "metadata.labels.a must be a string",
         ),
         ({"spec": None}, "spec is missing"),
         ({"spec": {"schedule": "x"}}, "spec.jobTemplate is missing"),
-        ({"spec": {"schedule": "x", "jobTemplate": {"spec": []}}}, "spec.jobTemplate.spec is a list"),
+        ({"spec": {"schedule": "x", "jobTemplate": {"spec": []}}}, "spec.jobTemplate.spec must be an object"),
         ({"kind": "Job"}, "only a batch/v1 CronJob can be staged"),
         ({"metadata": {"name": "ridge-snow-update", "annotations": {"a": "\x7f"}}}, "holds the character U+007F"),
     ],
