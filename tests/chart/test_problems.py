@@ -151,7 +151,8 @@ def test_every_problem_is_told_at_once(helm: Path) -> None:
         f'jobs.update.name "{LONG}" has 51 {TOO_LONG}',
         f'jobs.validate.name "{MANY}" has 50 characters: 48 at most with 10001 Indexed workers '
         "(a pod's host name has 63); shorten it",
-        "jobs.copy.annotations.why holds the character U+007F, which YAML cannot carry: remove it",
+        "jobs.copy.annotations.why holds a character that YAML cannot carry (U+007F to U+009F, U+FFFE or U+FFFF): "
+        "remove it",
     ]
 
 

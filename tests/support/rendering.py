@@ -59,7 +59,7 @@ def render_chart(
 def as_json(values: Mapping[str, Any]) -> str:
     """JSON that Helm reads: what YAML cannot hold is escaped, and nothing else, for it knows no surrogate pairs."""
     text = json.dumps(values, ensure_ascii=False)
-    return re.sub("[\x7f-\x9f\ufeff\ufffe\uffff]", lambda match: f"\\u{ord(match[0]):04x}", text)
+    return re.sub("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def cron_job(helm: Path, reader: Reader, values: str | Mapping[str, Any]) -> Object:
