@@ -17,7 +17,30 @@ from staging_cronjobs.model.spec import EXACT, unwritable
 from staging_cronjobs.model.values import Record, Values
 
 ODD = [
-    *("", " ", "  a  ", "~", "null", "Null", "true", "True", "y", "Y", "n", "no", "on", "off", "yes"),
+    *(
+        "",
+        " ",
+        "  a  ",
+        "~",
+        "null",
+        "Null",
+        "true",
+        "True",
+        "y",
+        "Y",
+        "n",
+        "no",
+        "on",
+        "off",
+        "yes",
+        "N",
+        "NULL",
+        "Off",
+        "x.y/z-1",
+        "a_b",
+        "e3",
+        "Inf",
+    ),
     *(
         "1e3",
         "1234567e8",

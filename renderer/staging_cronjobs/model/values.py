@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,8 @@ LABEL = "staging-cronjobs/"
 JOB_LABEL = f"{LABEL}job."
 STORES = f"{LABEL}stores"  # an annotation of each CronJob: where its version writes, as JSON
 FORMAT = 1
+# A word that neither YAML 1.1 nor 1.2 takes for something else.
+PLAIN_KEY = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z0-9_./-]*")
 HELM_MARKS = ("helm.sh/", "meta.helm.sh/")  # by these Helm runs, keeps or adopts what it finds them on
 
 
@@ -143,13 +146,22 @@ def indexed_workers(spec: Mapping[str, Any]) -> int:
 
 
 def dump(values: Values) -> str:
-    """The values file: YAML in which every string is double-quoted, so that no reader takes one for something else."""
+    """The values file: YAML in which every string is double-quoted, so that no reader takes one for something else.
+
+    Keys are quoted only where a reader might.
+    """
     from io import StringIO
 
     from ruamel.yaml import YAML
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
+        def represent_mapping(self, tag: Any, mapping: Any, flow_style: Any = None) -> Any:
+            node = super().represent_mapping(tag, mapping, flow_style)
+            for key, _ in node.value:
+                key.style = None if PLAIN_KEY.fullmatch(key.value) else '"'
+            return node
+
         def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - ruamel's signature
             return True
 

@@ -445,6 +445,48 @@ def test_the_file_reads_the_same_under_both_versions_of_yaml() -> None:
         assert reader.load(text) == found.model_dump()
 
 
+KEYS = st.sampled_from(
+    [
+        "y",
+        "N",
+        "Yes",
+        "no",
+        "ON",
+        "off",
+        "True",
+        "false",
+        "Null",
+        "null",
+        "~",
+        "",
+        "1",
+        "1e3",
+        "0x1",
+        "0o7",
+        ".inf",
+        "=",
+        "<<",
+    ]
+) | st.text(st.sampled_from("aeyYnNoOuUlLsS019xX_-./:#?!&*|>%@`'\"[]{},~+ \n\té"), max_size=6)
+
+
+@given(st.dictionaries(KEYS, KEYS))
+def test_whatever_keys_there_are_both_versions_of_yaml_read_them_back(found: dict[str, str]) -> None:
+    whole = built(cronjob())
+    whole.jobs["update"].spec["free"] = found
+    text = values.dump(whole)
+    for version in ("1.1", "1.2"):
+        reader = YAML(typ="safe", pure=True)
+        reader.version = version
+        assert reader.load(text) == whole.model_dump()
+
+
+def test_values_are_quoted_and_keys_only_where_they_must_be() -> None:
+    lines = values.dump(built(cronjob(labels={"team": "snow", "example.org/on-call": "no", "on": "x", "1e3": "y"})))
+    assert '  version: "0.2.0"\n' in lines and '"version"' not in lines
+    assert '      team: "snow"\n      example.org/on-call: "no"\n      "on": "x"\n      "1e3": "y"\n' in lines
+
+
 def test_an_object_that_stands_in_two_places_is_written_twice() -> None:
     shared = [{"name": "A", "value": "b"}]
     resource = at(
