@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import Outside, Refused
@@ -123,8 +123,8 @@ class Checkout:
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
         for path in self._git("ls-files", "-z").stdout.split("\0"):
-            if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self._text(path):
-                template = self.template_here(_folder(path))
+            if PurePosixPath(path).name == METADATA and f'"{dataset_id}"' in self._text(path):
+                template = self.template_here(str(PurePosixPath(path).parent))
                 if template.attributes.get("dataset_id") == dataset_id:
                     return template.version_of(dataset_id), template.where
         return None
@@ -135,7 +135,7 @@ class Checkout:
         Raises `Refused` when what is there cannot be read as a template.
         """
         folder = self.relative(template_path)
-        paths = {name: _join(folder, name) for name in (METADATA, *OLDER)}
+        paths = {name: str(PurePosixPath(folder, name)) for name in (METADATA, *OLDER)}
         there = self._entries(self._main, *_with_parents(folder), *paths.values())
         for name, path in paths.items():
             if blob := self._file(there, path):
@@ -147,30 +147,26 @@ class Checkout:
     def templates_on_main(self, dataset_id: str) -> list[str]:
         """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
         there = self._entries(self._main, recursive=True)
-        blobs = {path: blob for path, (mode, blob) in there.items() if mode.startswith("100") and _is_metadata(path)}
+        names = (METADATA, *OLDER)
+        blobs = {
+            p: blob for p, (mode, blob) in there.items() if mode.startswith("100") and PurePosixPath(p).name in names
+        }
         texts = dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
-        found = {_folder(path) for path, text in texts.items() if self._has_id(path, text, dataset_id)}
-        return sorted(found)
+        return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
 
     def remote_head(self, branch: str) -> str | None:
         """The commit that the remote's `branch` is at; None when it has no such branch.
 
         Raises `Outside` when the remote cannot be asked: a failed listing is not a missing branch.
         """
-        result = self._git("ls-remote", "--", self.remote, f"refs/heads/{branch}", check=False)
-        if result.code:
-            raise Outside(f"cannot ask {self.remote} for branch {branch}: {result.complaint}")
-        return self._heads(result).get(branch)
+        return self._heads(f"refs/heads/{branch}", f"cannot ask {self.remote} for branch {branch}").get(branch)
 
     def stage_branches(self) -> dict[str, str]:
         """The remote's branches under `stage/` with their commits.
 
         Raises `Outside` when the remote cannot be asked, or the answer lacks main: then it is no whole listing.
         """
-        result = self._git("ls-remote", "--", self.remote, "refs/heads/*", check=False)
-        if result.code:
-            raise Outside(f"cannot list the branches of {self.remote}: {result.complaint}")
-        heads = self._heads(result)
+        heads = self._heads("refs/heads/*", f"cannot list the branches of {self.remote}")
         if self.main not in heads:
             raise Outside(
                 f"the list of branches of {self.remote} lacks {self.main}, so it is not complete. Nothing was decided."
@@ -214,7 +210,7 @@ class Checkout:
     def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
         """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
         try:
-            template = _template(self._on_main(path), path.rpartition("/")[2], text)
+            template = _template(self._on_main(path), PurePosixPath(path).name, text)
         except Refused:
             if text.startswith(LFS_POINTER):
                 raise
@@ -228,8 +224,11 @@ class Checkout:
         if result.code:
             raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
 
-    def _heads(self, result: shell.Result) -> dict[str, str]:
-        """Branches and their commits as `git ls-remote` lists them; the names are whatever the remote sends."""
+    def _heads(self, pattern: str, cannot: str) -> dict[str, str]:
+        """Branches of the remote and their commits; the names are whatever the remote sends."""
+        result = self._git("ls-remote", "--", self.remote, pattern, check=False)
+        if result.code:
+            raise Outside(f"{cannot}: {result.complaint}")
         lines = [HEAD_LINE.fullmatch(line) for line in result.stdout.split("\n") if line]
         if not all(lines):
             raise Outside(f"{self.remote} did not answer with a list of branches. Nothing was decided.")
@@ -268,7 +267,7 @@ class Checkout:
     def _settings_at(self, ref: str, project: Path) -> tuple[str, str]:
         """The text of the pyproject.toml that counts for the project at a commit, and its path; empty without one."""
         folder = project.resolve().relative_to(self.folder).as_posix()
-        candidates = [_join(part, "pyproject.toml") for part in ("", *_with_parents(folder))]
+        candidates = [str(PurePosixPath(part, "pyproject.toml")) for part in ("", *_with_parents(folder))]
         there = self._entries(ref, *{part for path in candidates for part in _with_parents(path)})
         for path in reversed(candidates):  # the nearest first
             if path in there and (blob := self._file(there, path)):
@@ -423,22 +422,10 @@ def _attributes(name: str, content: Any) -> Any:
     return content["metadata"][".zattrs"] if name == ".zmetadata" else content["attributes"]
 
 
-def _is_metadata(path: str) -> bool:
-    return path.rpartition("/")[2] in (METADATA, *OLDER)
-
-
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0] or "."
-
-
-def _join(folder: str, name: str) -> str:
-    return name if folder in ("", ".") else f"{folder}/{name}"
-
-
 def _with_parents(path: str) -> list[str]:
     """The folders on the way to a path, and the path itself; nothing for the top."""
-    parts = [] if path == "." else path.split("/")
-    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    whole = PurePosixPath(path)
+    return [str(part) for part in (*reversed(whole.parents), whole) if part.name]
 
 
 def _short(value: object) -> str:
