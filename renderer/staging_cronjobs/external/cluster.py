@@ -118,8 +118,9 @@ def connect(settings: Settings) -> Cluster:
 def plain(result: shell.Result) -> str:
     """A tool's complaint on one line, without its warnings and prefixes."""
     lines = [line.strip() for line in (result.stderr or result.stdout).splitlines()]
-    lines = [line for line in lines if line and not NOISE.match(line)]
-    once = {OBJECT.sub("", line): line for line in reversed(lines)}
-    lines = [line for line in lines if once[OBJECT.sub("", line)] is line]
-    text = "; ".join(line.removeprefix("Error: ").removeprefix("error: ") for line in lines)
+    once: dict[str, str] = {}
+    for line in lines:
+        if line and not NOISE.match(line):
+            once.setdefault(OBJECT.sub("", line), line)
+    text = "; ".join(line.removeprefix("Error: ").removeprefix("error: ") for line in once.values())
     return text.strip("; ") or f"exit code {result.code}"

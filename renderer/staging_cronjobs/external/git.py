@@ -23,8 +23,10 @@ HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `
 BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it
 LINK, SUBMODULE = "120000", "160000"  # modes that git gives what is no file
 OPTIONS = (
-    *("-c", "color.ui=false"),  # or output that is read here could have colours in it
-    *("-c", "safe.bareRepository=explicit"),  # a folder that a branch made look like a repository is none
+    "-c",
+    "color.ui=false",  # or output that is read here could have colours in it
+    "-c",
+    "safe.bareRepository=explicit",  # a folder that a branch made look like a repository is none
     "--literal-pathspecs",  # a path is a path, whatever it looks like
     "--no-optional-locks",
 )

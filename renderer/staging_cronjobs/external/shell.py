@@ -11,18 +11,14 @@ from typing import Any
 
 from ..errors import Outside, Usage
 
-# What `git rev-parse --local-env-vars` prints: they would send git to another repository (in a hook, say).
-GIT_LOCAL = frozenset(
-    f"GIT_{name}"
-    for name in (
-        *("ALTERNATE_OBJECT_DIRECTORIES", "COMMON_DIR", "CONFIG", "DIR", "GRAFT_FILE", "IMPLICIT_WORK_TREE"),
-        *("INDEX_FILE", "INTERNAL_SUPER_PREFIX", "NO_REPLACE_OBJECTS", "OBJECT_DIRECTORY", "PREFIX"),
-        *("REPLACE_REF_BASE", "SHALLOW_FILE", "WORK_TREE"),
-    )
+LEFT_OUT = re.compile(
+    "SENTRY_AUTH_TOKEN|"  # only requests, in this process, needs it
+    # What `git rev-parse --local-env-vars` prints: it would send git to another repository (in a hook, say).
+    "GIT_(ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|CONFIG|DIR|GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|PREFIX|"
+    "INTERNAL_SUPER_PREFIX|NO_REPLACE_OBJECTS|OBJECT_DIRECTORY|REPLACE_REF_BASE|SHALLOW_FILE|WORK_TREE)|"
+    # What would lead helm alone to another cluster, or change what it says and keeps.
+    "HELM_(KUBE.*|NAMESPACE|DEBUG|COLOR|MAX_HISTORY|PLUGINS)"
 )
-SECRETS = frozenset({"SENTRY_AUTH_TOKEN"})  # only requests, in this process, needs it
-# What would lead helm alone to another cluster, or change what it says and keeps.
-HELM_OWN = re.compile("HELM_(KUBE.*|NAMESPACE|DEBUG|COLOR|MAX_HISTORY|PLUGINS)")
 ADDED = {
     "GIT_TERMINAL_PROMPT": "0",
     "HELM_NO_PLUGINS": "1",  # no call needs one
@@ -156,8 +152,7 @@ def _finish(process: Any, *, timeout: float | None = None, output: Path | None =
 
 def environment() -> dict[str, str]:
     """This process's environment without secrets, and what leads git or helm alone elsewhere."""
-    left_out = GIT_LOCAL | SECRETS
-    return {k: v for k, v in os.environ.items() if k not in left_out and not HELM_OWN.fullmatch(k)} | ADDED
+    return {name: value for name, value in os.environ.items() if not LEFT_OUT.fullmatch(name)} | ADDED
 
 
 @contextmanager
