@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import Refused, StagingError
 from ..model import values
+from ..model.staged_version import StagedVersion
 from ..model.values import LABEL, Values
 from .cluster import Cluster
 
@@ -144,6 +145,17 @@ def find(cluster: Cluster, name: str) -> Release | None:
         return None
     revisions = sorted((_revision(name, item) for item in items), key=lambda r: r.number)
     return Release(name, tuple(revisions))
+
+
+def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
+    """The release of a staged version. Raises `Refused` when it is another's, or has what `check` refuses."""
+    release = find(cluster, staged.release)
+    if release and (facts := release.values.record).staged_version != staged:
+        whose = f"{facts.dataset_id} v{facts.version}, not to {staged.branch}"
+        raise Refused(f"release {release.name} belongs to {whose}. Nothing was touched.")
+    if release:
+        check(cluster, release)
+    return release
 
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
