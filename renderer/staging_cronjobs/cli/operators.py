@@ -87,7 +87,13 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start one job of a staged version now. It runs even while the version is paused."""
-    run_job(target(branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import control
+
+    staged, cluster = target(branch, dataset_id, version), clusters.connect(cluster_of_main(namespace, kube_context))
+    name, job = control.run_job(cluster, staged, key, anyway=anyway)
+    shown("Run", lambda: terminal.started(cluster, name, job))
 
 
 @app.command(name="cleanup")
@@ -137,10 +143,9 @@ def cleanup_command(
             found = cleanup.targets(settings, branch or [], dataset_id, version, all_versions)
         if not found.stores:
             return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
-        flags = [f"--drain-limit={drain_limit}"] if drain else []
-        flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
-        flags += ["--branch-deleted"] if branch_deleted else []
-        flags += ["--keep-monitors"] if keep_monitors else []
+        asked = {"--drain": drain, "--keep-branch": keep_branch, "--branch-deleted": branch_deleted}
+        asked |= {"--keep-monitors": keep_monitors}
+        flags = [f"--drain-limit={drain_limit}", *(flag for flag, wanted in asked.items() if wanted)]
         terminal.plan_of_many(found, say)
         confirm(yes)
         return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)
@@ -261,17 +266,6 @@ def set_suspend(staged: "StagedVersion", settings: "Settings", suspend: bool) ->
         "Pause" if suspend else "Resume",
         lambda: terminal.suspended(cluster, release, strayed, changed, suspend=suspend),
     )
-
-
-def run_job(staged: "StagedVersion", settings: "Settings", key: str, anyway: bool) -> None:
-    """Start a Job now, and show which."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import control
-
-    cluster = clusters.connect(settings)
-    name, job = control.run_job(cluster, staged, key, anyway=anyway)
-    shown("Run", lambda: terminal.started(cluster, name, job))
 
 
 def cleanup_version(
