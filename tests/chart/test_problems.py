@@ -52,16 +52,15 @@ def at(path: str, value: object) -> Object:
     return found
 
 
+LABELS = "jobTemplate.metadata.labels"
+VARIABLE, NO_TEXT = [{"env": [{"name": 5}]}], "got number, want null or string"
 # what stands at a path -> the place that is wrong, and what Helm and Python say of it
 MISSHAPEN: list[tuple[str, object, str, str, str]] = [
     ("schedule", 5, "schedule", "got number, want string", "must be a string"),
     ("suspend", "no", "suspend", "got string, want null or boolean", "must be true or false"),
     ("jobTemplate", [], "jobTemplate", "got array, want object", "must be an object"),
     ("jobTemplate.metadata", "x", "jobTemplate.metadata", "got string, want null or object", "must be an object"),
-    (
-        *("jobTemplate.metadata.labels", ["a"], "jobTemplate.metadata.labels"),
-        *("got array, want null or object", "must be an object"),
-    ),
+    (LABELS, ["a"], LABELS, "got array, want null or object", "must be an object"),
     (f"{JOB}.completionMode", 1, f"{JOB}.completionMode", "got number, want null or string", "must be a string"),
     (f"{JOB}.completions", "x", f"{JOB}.completions", "got string, want null or integer", "must be a whole number"),
     (f"{JOB}.completions", True, f"{JOB}.completions", "got boolean, want null or integer", "must be a whole number"),
@@ -73,10 +72,7 @@ MISSHAPEN: list[tuple[str, object, str, str, str]] = [
     (f"{POD}.containers.0.env", {}, f"{POD}.containers.0.env", "got object, want null or array", "must be a list"),
     (f"{POD}.containers.0.env", [{}, "A"], f"{POD}.containers.0.env.1", "got string, want object", "must be an object"),
     (f"{POD}.initContainers", "x", f"{POD}.initContainers", "got string, want null or array", "must be a list"),
-    (
-        *(f"{POD}.initContainers", [{"env": [{"name": 5}]}], f"{POD}.initContainers.0.env.0.name"),
-        *("got number, want null or string", "must be a string"),
-    ),
+    (f"{POD}.initContainers", VARIABLE, f"{POD}.initContainers.0.env.0.name", NO_TEXT, "must be a string"),
 ]
 
 
@@ -113,10 +109,8 @@ def test_what_must_be_there_is_missed_by_its_place_in_the_chart_and_in_python(an
 
 
 def test_what_may_be_missing_may_be_null_in_the_chart_and_in_python(any_helm: Path) -> None:
-    optional = [
-        *("suspend", "jobTemplate.metadata", "jobTemplate.metadata.labels", f"{JOB}.completionMode"),
-        *(f"{JOB}.completions", f"{JOB}.template.metadata", f"{POD}.initContainers", f"{POD}.containers.0.env"),
-    ]
+    optional = ["suspend", "jobTemplate.metadata", LABELS, f"{JOB}.completionMode", f"{JOB}.completions"]
+    optional += [f"{JOB}.template.metadata", f"{POD}.initContainers", f"{POD}.containers.0.env"]
     values = hand_made(*(f"job-{number}" for number in range(len(optional))))
     for job, path in zip(values["jobs"].values(), optional, strict=True):
         job["spec"] = at(path, None)

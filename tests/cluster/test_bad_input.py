@@ -541,7 +541,7 @@ def test_user_code_that_fails_shows_its_own_traceback(world: World, module: str,
 
 SETTINGS = {
     "unknown": ('datasetz = ["a:B"]', ["no setting 'datasetz'", "'datasets'"]),
-    "wrong-kind": ('datasets = "a:B"', ["datasets must be a list of strings"]),
+    "wrong-kind": ('datasets = "a:B"', ["datasets must be a list"]),
     "first-deploy": ('first-deploy = "stopped"', ['"running" or "paused"', "'stopped'"]),
     "not-toml": ("datasets =", ["pyproject.toml", "TOML"]),
     "no-datasets": ("", ["no datasets are named", "[tool.staging-cronjobs]"]),

@@ -179,10 +179,9 @@ def cleanup_command(
             found = cleanup.targets(settings, named, dataset_id, version, all_versions)
         if not found.stores:
             return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
-        flags = [f"--drain-limit={drain_limit}"] if drain else []
-        flags += [flag for flag, wanted in (("--drain", drain), ("--keep-branch", keep_branch)) if wanted]
-        flags += ["--branch-deleted"] if branch_deleted else []
-        flags += ["--keep-monitors"] if keep_monitors else []
+        asked = {"--drain": drain, "--keep-branch": keep_branch, "--branch-deleted": branch_deleted}
+        asked |= {"--keep-monitors": keep_monitors}
+        flags = [f"--drain-limit={drain_limit}", *(flag for flag, wanted in asked.items() if wanted)]
         terminal.plan_of_many(found, say)
         confirm(yes)
         return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)

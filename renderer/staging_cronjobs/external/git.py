@@ -118,9 +118,8 @@ class Checkout:
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
         for path in self._git("ls-files", "-z").stdout.split("\0"):
-            place = PurePosixPath(path)
-            if place.name == METADATA and f'"{dataset_id}"' in self._text(path):
-                template = self.template_here(str(place.parent))
+            if PurePosixPath(path).name == METADATA and f'"{dataset_id}"' in self._text(path):
+                template = self.template_here(str(PurePosixPath(path).parent))
                 if template.attributes.get("dataset_id") == dataset_id:
                     return template.version_of(dataset_id), template.where
         return None

@@ -163,6 +163,17 @@ def find(cluster: Cluster, name: str) -> Release | None:
     return Release(name, tuple(revisions))
 
 
+def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
+    """The release of a staged version. Raises `Refused` when it is another's, or has what `check` refuses."""
+    release = find(cluster, staged.release)
+    if release and (facts := release.values.record).staged_version != staged:
+        whose = f"{facts.dataset_id} v{facts.version}, not to {staged.branch}"
+        raise Refused(f"release {release.name} belongs to {whose}. Nothing was touched.")
+    if release:
+        check(cluster, release)
+    return release
+
+
 def labelled(cluster: Cluster) -> tuple[list[Label], set[str]]:
     """The releases whose labels alone say who they are, and the names of others whose records must be read for that.
 

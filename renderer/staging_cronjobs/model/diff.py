@@ -25,18 +25,13 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
-        if self.before is None or self.after is None:
-            return f"{self.path} {'added' if self.before is None else 'removed'}{self._alone()}"
-        if self._hidden(self.before) or self._hidden(self.after):
-            return self.path
-        return f"{self.path} {_short(self.before)} → {_short(self.after)}"
-
-    def _alone(self) -> str:
-        value = self.after if self.before is None else self.before
-        return "" if self._hidden(value) else f" ({_short(value)})"
-
-    def _hidden(self, value: Any) -> bool:
-        return isinstance(value, Mapping | list) or any(word in self.path for word in PRIVATE)
+        values = [value for value in (self.before, self.after) if value is not None]
+        hidden = any(word in self.path for word in PRIVATE) or any(isinstance(v, Mapping | list) for v in values)
+        shown = " → ".join(map(_short, values))
+        if len(values) == 2:
+            return self.path if hidden else f"{self.path} {shown}"
+        what = f"{self.path} {'added' if self.before is None else 'removed'}"
+        return what if hidden else f"{what} ({shown})"
 
 
 def between(before: Any, after: Any, path: str = "") -> Iterator[Difference]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ..errors import Usage, suggestion
 
@@ -141,19 +141,15 @@ def _shown(name: str) -> str:
 
 
 def _value(where: str, name: str, value: object) -> Any:
-    """A value of the file, of the same kind as the setting's default."""
-    default, wrong = getattr(Settings(), name), f"{where}: {TABLE} {_shown(name)} must be"
-    if isinstance(default, tuple):
-        if isinstance(value, list) and all(isinstance(v, str) for v in value):
-            return tuple(value)
-        raise Usage(f"{wrong} a list of strings")
-    if isinstance(default, Mapping):
-        if isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
-            return value
-        raise Usage(f"{wrong} a table of strings")
-    if isinstance(value, str):
-        return value
-    raise Usage(f"{wrong} a string")
+    """A value of the file, as the setting's type has it."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from .spec import places
+
+    try:
+        return TypeAdapter(get_type_hints(Settings)[name]).validate_python(value)
+    except ValidationError as error:
+        raise Usage(f"{where}: {TABLE} {places(error, _shown(name))[0]}") from None
 
 
 def _checked(settings: Settings) -> Settings:

@@ -139,17 +139,18 @@ _SAID = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "too_short": "must not be empty",
 }
 
 
-def places(error: ValidationError) -> list[str]:
-    """Each place that pydantic finds wrong, and what it must be."""
+def places(error: ValidationError, within: str = "") -> list[str]:
+    """Each place that pydantic finds wrong, `within` a thing of this name, and what it must be."""
     found = []
     for one in error.errors():
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+        path = within + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
         said = _SAID.get(one["type"]) or one["msg"].replace("Input should", "must")
         found.append(f"{path.removeprefix('.') or 'it'} {said}")
     return found

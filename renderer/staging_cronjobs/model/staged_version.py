@@ -41,11 +41,11 @@ class StagedVersion:
         check_dataset_id(self.dataset_id)
         if not VERSION.fullmatch(self.version):
             raise Usage(
-                f"version {_shown(self.version)} is not usable: it must be numbers joined by dots, such as 0.3.0"
+                f"version {shown(self.version)} is not usable: it must be numbers joined by dots, such as 0.3.0"
             )
         if (length := len(self.version)) > VERSION_LIMIT:
             raise Usage(
-                f"version {_shown(self.version)} has {length} characters: {VERSION_LIMIT} at most (a label's value); "
+                f"version {shown(self.version)} has {length} characters: {VERSION_LIMIT} at most (a label's value); "
                 "shorten it"
             )
 
@@ -55,7 +55,7 @@ class StagedVersion:
         match = BRANCH.fullmatch(branch)
         if not match:
             raise Usage(
-                f"branch {_shown(branch)} does not name a staged version: it must be stage/<dataset id>/v<version>, "
+                f"branch {shown(branch)} does not name a staged version: it must be stage/<dataset id>/v<version>, "
                 "such as stage/noaa-gfs-forecast/v0.3.0"
             )
         return cls(match["dataset_id"], match["version"])
@@ -132,14 +132,14 @@ class StagedVersion:
             reason = f"its part {blur!r} would read as the version"
         else:
             return
-        raise Refused(f"job key {_shown(key)} of {self.dataset_id} is not usable: {reason}; rename the job")
+        raise Refused(f"job key {shown(key)} of {self.dataset_id} is not usable: {reason}; rename the job")
 
 
 def check_dataset_id(dataset_id: str) -> None:
     """Raises `Usage` for what no dataset can be called."""
     if not DATASET_ID.fullmatch(dataset_id) or len(dataset_id) > ID_LIMIT:
         raise Usage(
-            f"dataset id {_shown(dataset_id)} is not usable: it must be lower-case letters and digits "
+            f"dataset id {shown(dataset_id)} is not usable: it must be lower-case letters and digits "
             f"with single dashes inside, {ID_LIMIT} characters at most"
         )
 
@@ -156,7 +156,7 @@ def checked_name(word: str) -> str:
     name = OBJECT.sub("", word, count=1)
     if not NAME.fullmatch(name):
         raise Usage(
-            f"{_shown(word)} is no name of a staged version. Give its branch, or the name of its release, of a "
+            f"{shown(word)} is no name of a staged version. Give its branch, or the name of its release, of a "
             "CronJob, a Job or a pod"
         )
     return name
@@ -194,7 +194,8 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split("."))) if usable else ()
 
 
-def _shown(word: str) -> str:
+def shown(word: str) -> str:
+    """A word for a sentence: in quotes, and not too long."""
     return repr(word) if len(word) <= SHOWN else f"{word[:SHOWN]!r}…"
 
 

@@ -14,7 +14,7 @@ from ..errors import Refused, StagingError, suggestion
 from . import schedules
 from .catalogue import Dataset
 from .spec import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
-from .staged_version import StagedVersion
+from .staged_version import StagedVersion, shown
 
 LABEL = "staging-cronjobs/"
 JOB_LABEL = f"{LABEL}job."
@@ -155,9 +155,8 @@ def key_of(name: str, dataset_id: str, prefix: str = "") -> str:
 
 def indexed_workers(spec: Mapping[str, Any]) -> int:
     """How many Indexed pods a CronJob spec asks for; 1 for any other job."""
-    job = spec.get("jobTemplate", {}).get("spec", {})
-    completions = job.get("completions", 1)
-    return completions if job.get("completionMode") == "Indexed" and isinstance(completions, int) else 1
+    job = spec["jobTemplate"]["spec"]
+    return (job.get("completions") or 1) if job.get("completionMode") == "Indexed" else 1
 
 
 def dump(values: Values) -> str:
@@ -205,7 +204,11 @@ def parse(release: str, value: object) -> Values:
         found = Values.model_validate(value, strict=True)
     except ValidationError as error:
         raise Refused(f"release {release} has values of another shape: {places(error)[0]}") from None
-    if problem := next(_strange(found), ""):
+    try:
+        problem = next(_strange(found), "")
+    except StagingError as error:  # an id, a version or a key that none has
+        problem = str(error)
+    if problem:
         raise Refused(
             f"release {release} has a record that this program did not write: {problem}. Nothing was touched; "
             "find out who wrote it"
@@ -215,34 +218,21 @@ def parse(release: str, value: object) -> Values:
 
 def _strange(found: Values) -> Iterator[str]:
     """What in a release's values does not follow from its id and version, or cannot have been written here."""
-    record = found.record
-    try:
-        staged = record.staged_version
-    except StagingError as error:
-        yield str(error)
-        return
+    record, staged = found.record, found.record.staged_version
     if record.branch != staged.branch:
-        yield f"its branch is {_shown(record.branch)}"
+        yield f"its branch is {shown(record.branch)}"
     yield from _unprintable(record)
     if record.template_path.startswith(("/", ":", "-")) or ".." in record.template_path.split("/"):
-        yield f"its template path is {_shown(record.template_path)}"
+        yield f"its template path is {shown(record.template_path)}"
     if not found.jobs:
         yield "it has no jobs"
     for key, job in found.jobs.items():
         if too_deep(job.spec):
-            yield f"its job {_shown(key)} is nested more than {DEEPEST} levels"
-            continue
-        yield from (f"its job {_shown(key)}: {problem}" for problem in unwritable(job.model_dump()))
-        yield from (f"its job {_shown(key)}: {problem}" for problem in misshapen({"spec": job.spec}))
-        yield from _misnamed(staged, key, job)
-
-
-def _misnamed(staged: StagedVersion, key: str, job: Job) -> Iterator[str]:
-    try:
+            yield f"its job {shown(key)} is nested more than {DEEPEST} levels"
+        for problem in (*unwritable(job.model_dump()), *misshapen({"spec": job.spec})):
+            yield f"its job {shown(key)}: {problem}"
         if staged.job_name(key, indexed_workers(job.spec)) != job.name:
-            yield f"its job {key} has the name {_shown(job.name)}"
-    except StagingError as error:
-        yield str(error)
+            yield f"its job {key} has the name {shown(job.name)}"
 
 
 def _unprintable(record: Record) -> Iterator[str]:
@@ -251,10 +241,6 @@ def _unprintable(record: Record) -> Iterator[str]:
         f"stores[{n}]": s for n, s in enumerate(record.stores)
     }
     yield from (f"record.{field} {problem}" for field, text in facts.items() if (problem := unprintable(text)))
-
-
-def _shown(text: str) -> str:
-    return ascii(text[:80])
 
 
 def schema() -> str:

@@ -56,7 +56,7 @@ def plan(
     """
     project = None if keep_monitors else sentry.connect(settings, token)
     cluster.require_helm()
-    release = record.find(cluster, staged.release)
+    release = record.own(cluster, staged)
     if release is None and branch_deleted:
         raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
     if release is None:
@@ -64,10 +64,6 @@ def plan(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
             f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
         )
-    facts = release.values.record
-    if facts.staged_version != staged:
-        raise Refused(f"release {release.name} belongs to {facts.dataset_id} v{facts.version}: nothing was touched")
-    record.check(cluster, release)
     _check_own(cluster, release)
     checkout = None if keep_branch else _checkout(settings, release)
     if branch_deleted and checkout is None:

@@ -115,12 +115,8 @@ def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[st
 def _find(cluster: Cluster, staged: StagedVersion, verb: str) -> Release:
     """The live release of this staged version. Raises `Refused` when there is none, or it is another's."""
     cluster.require_helm()
-    release = record.find(cluster, staged.release)
+    release = record.own(cluster, staged)
     if release is None or not release.live:
         state = f"is {release.status}" if release else "does not exist"
         raise Refused(f"release {staged.release} {state} in {cluster}: there is nothing to {verb}")
-    facts = release.values.record
-    if facts.staged_version != staged:
-        raise Refused(f"release {release.name} belongs to {facts.dataset_id} v{facts.version}, not to {staged.branch}")
-    record.check(cluster, release)
     return release

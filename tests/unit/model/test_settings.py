@@ -119,11 +119,11 @@ def test_the_project_is_no_setting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('datasets = "a:B"', "datasets must be a list of strings"),
-        ("datasets = [1]", "datasets must be a list of strings"),
-        ("skip-jobs = true", "skip-jobs must be a list of strings"),
-        ("job-prefixes = ['a']", "job-prefixes must be a table of strings"),
-        ("job-prefixes = { a = 1 }", "job-prefixes must be a table of strings"),
+        ('datasets = "a:B"', "datasets must be a list"),
+        ("datasets = [1]", "datasets[0] must be a string"),
+        ("skip-jobs = true", "skip-jobs must be a list"),
+        ("job-prefixes = ['a']", "job-prefixes must be an object"),
+        ("job-prefixes = { a = 1 }", "job-prefixes.a must be a string"),
         ("remote = 5", "remote must be a string"),
         ("namespace = ['a']", "namespace must be a string"),
     ],
