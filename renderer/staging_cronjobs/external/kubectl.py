@@ -36,6 +36,11 @@ def owner(resource: Mapping[str, Any]) -> tuple[str, str]:
     return annotations.get("meta.helm.sh/release-name", ""), annotations.get("meta.helm.sh/release-namespace", "")
 
 
+def everything(cluster: Cluster) -> dict[str, Object]:
+    """All CronJobs of the namespace by name, whoever made them."""
+    return {c["metadata"]["name"]: c for c in cluster.get("cronjobs", "")}
+
+
 def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     """Those of the CronJobs `names` that exist, whoever made them."""
     if not names:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl, record
+from ..external import git, helm, kubectl, record, shell
 from ..external.cluster import Cluster
 from ..external.record import Release
 from ..model import catalogue, diff, values
@@ -33,6 +33,7 @@ class Outcome:
     suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
 
 
+@shell.ahead()
 def deploy(
     settings: Settings,
     staged: StagedVersion,
@@ -46,28 +47,35 @@ def deploy(
 ) -> Outcome:
     """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given."""
     _check_image(image)
+    loading = shell.begin(lambda: load(staged.dataset_id))  # what takes longest
     say(f"fetching {settings.main} of {settings.remote}")
     own, (checkout, settings) = settings, git.with_main(settings)
     preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
     preflight.check_committed(checkout, allow_dirty=allow_dirty)
+    cluster = clusters.connect(settings)
+    shell.begin(cluster.require_helm)
+    shell.begin(lambda: kubectl.everything(cluster))
     say("loading the datasets")
-    dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
+    dataset = catalogue.find(loading(), staged.dataset_id)
     main = f"{settings.remote}/{settings.main}"
     main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
     preflight.check_main(staged, main, main_version)
-    cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
     production = _production(dataset, settings)
     names = [job.name for job in new.jobs.values()]
-    found = kubectl.existing(cluster, {*names, *production.values()})
+    found = kubectl.everything(cluster)
     theirs = {key: found[name] for key, name in production.items() if name in found}
     if main_version is None:
         there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
     preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
+    # From here on every question is known: all of them are asked at once, and answers looked at in this order.
+    shell.begin(lambda: preflight.missing(cluster, new))
+    shell.begin(lambda: record.find(cluster, staged.release))
+    shell.begin(lambda: checkout.remote_head(staged.branch))
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
     warnings += preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
