@@ -230,7 +230,7 @@ class Bench:
         """An upgrade beside what its users would do without the program."""
         known = values.parse("bench", _yaml(self.folder / "values.yaml"))
         marks = ",".join(f"{k}={v}" for k, v in known.release_labels.items())
-        flags = ["--labels", marks, "--force-replace", "--server-side=false", "--rollback-on-failure"]
+        flags = ["--labels", marks]
         words = {"dataset": DATASET, "release": STAGED.release, "chart": CHART, "image": IMAGE.format(run=0)}
         peer = self.folder / "peer.py"
         peer.write_text(PEER.format(flags=flags, **words))
