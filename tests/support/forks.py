@@ -151,6 +151,7 @@ def run(main: Callable[[], None], request: int, stdin: int, stdout: int, stderr:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()  # as at the end of any program: temporary folders go
         sys.stdout.flush()
         os.write(report, f"{code}\n".encode())
         os._exit(code)

@@ -124,7 +124,9 @@ def main() -> None:
             there = 1
             client = pykube.HTTPClient(pykube.KubeConfig.from_file(str(plane.kubeconfig)))
             for size in sorted(map(int, options.sizes.split(","))):
-                many.write(client, "default", STAGED.release, [f"9.{n}" for n in range(there, size)])
+                versions = [f"9.{n}" for n in range(there, size)]
+                many.write(client, "default", STAGED.release, versions)
+                bench.push(versions)
                 there = size
                 for place, variables in where.items():
                     bench.list(f"{size} staged versions, {place}", variables)
@@ -228,7 +230,7 @@ class Bench:
         """An upgrade beside what its users would do without the program."""
         known = values.parse("bench", _yaml(self.folder / "values.yaml"))
         marks = ",".join(f"{k}={v}" for k, v in known.release_labels.items())
-        flags = ["--labels", marks, "--force-replace", "--server-side=false", "--rollback-on-failure"]
+        flags = ["--labels", marks]
         words = {"dataset": DATASET, "release": STAGED.release, "chart": CHART, "image": IMAGE.format(run=0)}
         peer = self.folder / "peer.py"
         peer.write_text(PEER.format(flags=flags, **words))
@@ -245,6 +247,13 @@ class Bench:
             "staging deploy": f"staging deploy {BRANCH} --docker-image {IMAGE}",
         }
         self.compare(f"deploy, {place}, imports of {seconds:g} s more", lines, variables)
+
+    def push(self, versions: Sequence[str]) -> None:
+        """Branches of these versions, or a sweep would take them for forgotten."""
+        commit = self.repository.git("rev-parse", "main")
+        lines = [f"create refs/heads/{StagedVersion(DATASET, version).branch} {commit}" for version in versions]
+        command = ["git", "-C", str(self.repository.remote), "update-ref", "--stdin"]
+        subprocess.run(command, input="\n".join([*lines, ""]), text=True, check=True)
 
     def list(self, group: str, variables: Mapping[str, str]) -> None:
         """What runs, and what was forgotten."""

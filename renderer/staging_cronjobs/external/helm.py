@@ -64,11 +64,13 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
         record.check(cluster, old)
     # Whole objects are put, not patches: Helm's patch loses entries of lists, and keeps what a person added.
     # Helm 4 would refuse that together with server-side apply.
-    replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, "--rollback-on-failure")
+    replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, *_UNDO_4)
     marks = ",".join(f"{k}={v}" for k, v in {**(old.labels if old else {}), **new.release_labels}.items())
     # Not where it is live: what somebody takes away meanwhile must not come back.
     install = () if old and old.live else ("--install",)
-    command = ("upgrade", *install, "-f", "-", "--labels", marks, *replace, "--timeout", cluster.timeout)
+    # The API server has checked the objects already, more strictly than Helm would.
+    command = ("upgrade", *install, "--disable-openapi-validation", "-f", "-", "--labels", marks, *replace)
+    command += ("--timeout", cluster.timeout)
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
     try:
@@ -151,6 +153,8 @@ def uninstall(cluster: Cluster, release: Release, *, keep_history: bool) -> None
 
 
 _REPLACE_4 = ("--force-replace", "--server-side=false")
+# To undo makes Helm 4 wait too, by default with a watch that takes two seconds; no CronJob is ever waited for.
+_UNDO_4 = ("--rollback-on-failure", "--wait=legacy")
 
 
 def _asked(cluster: Cluster, texts: dict[str, str], known: Collection[str]) -> tuple[Objects, list[str], list[str]]:

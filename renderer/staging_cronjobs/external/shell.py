@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import Outside, StagingError, Usage
 
@@ -74,14 +74,6 @@ def run(
     return result
 
 
-class Begin(Protocol):
-    """What `ahead` gives: begins a question, and gives the function that waits for its answer."""
-
-    def __call__(self, question: Callable[[], T], /) -> Callable[[], T]:
-        """Begin the question."""
-        ...
-
-
 @dataclass
 class _Ahead:
     """Programs that were started before anybody waits for them, by their arguments."""
@@ -98,34 +90,37 @@ _AHEAD: ContextVar[_Ahead | None] = ContextVar("ahead", default=None)
 
 
 @contextmanager
-def ahead() -> Generator[Begin]:
-    """Let programs that only ask run side by side: `begin(question)` starts the first program that the question runs.
-
-    The question is asked again when its answer is wanted, and then takes that program up. So the order in which answers
-    are looked at, and errors are told, is that of the code. What nobody took up is stopped at the end of the block.
-    """
+def ahead() -> Generator[None]:
+    """Within, programs that only ask may run side by side: see `begin`. What nobody took up is stopped at the end."""
     outer = _AHEAD.get()
     here = outer or _Ahead()
-
-    def begin(question: Callable[[], T]) -> Callable[[], T]:
-        before, here.starting = here.starting, True
-        try:
-            answer = question()
-        except _Started:
-            return question
-        except StagingError as error:
-            return _raiser(error)
-        finally:
-            here.starting = before
-        return lambda: answer  # it needed no program
-
     token = _AHEAD.set(here)
     try:
-        yield begin
+        yield
     finally:
         _AHEAD.reset(token)
         for process in [] if outer else here.running.values():
             _stop(process, READER_GRACE)
+
+
+def begin(question: Callable[[], T]) -> Callable[[], T]:
+    """Start the first program that the question runs; gives the function that asks it in earnest.
+
+    Then `run` takes up the program that was started with the same arguments. So the order in which answers are looked
+    at, and in which errors are told, is that of the code. Not within `ahead`, nothing is started yet.
+    """
+    if (here := _AHEAD.get()) is None:
+        return question
+    before, here.starting = here.starting, True
+    try:
+        answer = question()
+    except _Started:
+        return question
+    except StagingError as error:
+        return _raiser(error)
+    finally:
+        here.starting = before
+    return lambda: answer  # it needed no program
 
 
 def _raiser(error: StagingError) -> Callable[[], Any]:
@@ -202,6 +197,8 @@ def _start(
     with ExitStack() as stack:
         if output:  # sh opens one for a path, and leaves it open
             options |= {"_out": stack.enter_context(output.open("wb")), "_err_to_out": True}
+        else:  # by default it reads by lines, and what the API server lists is one line of megabytes
+            options["_out_bufsize"] = 65_536
         given = [_utf8(name, a) for a in args]
         for say in _listeners:
             say(shlex.join((str(program), *given)))

@@ -5,13 +5,18 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import Outside, Refused, Usage
 from ..model import catalogue
 from ..model.catalogue import Dataset
 from ..model.settings import Settings
 from . import shell
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 LOAD_TIMEOUT = 300  # seconds that importing the user's datasets may take
 LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has under 1 MB
@@ -87,15 +92,13 @@ def _from_text(source: str, text: str) -> list[Dataset]:
 
 def _load(sources: list[str], settings: Settings, image: str, only: str) -> list[Dataset]:
     """Ask a child process, so that nothing user code does (logging, signal handlers, threads) reaches us."""
-    from tempfile import TemporaryDirectory
-
     loader = Path(__file__).with_name("loader.py")
-    with TemporaryDirectory(prefix="staging-") as folder:
-        output, noise = Path(folder, "catalogue.json"), Path(folder, "noise.txt")
-        python, command = interpreter(settings), (str(loader), str(output), image, only, *sources)
-        result = shell.run(python, *command, cwd=settings.project, check=False, timeout=LOAD_TIMEOUT, output=noise)
-        answer = _end_of(output, LARGEST + 1)
-        said = _end_of(noise, 65_536).strip()
+    output, noise = Path(_folder().name, "catalogue.json"), Path(_folder().name, "noise.txt")
+    python, command = interpreter(settings), (str(loader), str(output), image, only, *sources)
+    result = shell.run(python, *command, cwd=settings.project, check=False, timeout=LOAD_TIMEOUT, output=noise)
+    answer, said = _end_of(output, LARGEST + 1), _end_of(noise, 65_536).strip()
+    for file in (output, noise):
+        file.unlink(missing_ok=True)  # what is there next time must be from then
     names = ", ".join(sources)
     if len(answer) > LARGEST:
         raise Outside(f"the datasets {names} are more than {LARGEST:,} bytes as JSON. Check what they hold")
@@ -106,6 +109,14 @@ def _load(sources: list[str], settings: Settings, image: str, only: str) -> list
     if isinstance(value, dict):
         raise Outside(value["error"], (value.get("traceback") or "").rstrip())
     return catalogue.parse(names, value)
+
+
+@cache
+def _folder() -> "TemporaryDirectory[str]":
+    """A folder until this process ends: the same each time, because a child may be started before it is waited for."""
+    from tempfile import TemporaryDirectory
+
+    return TemporaryDirectory(prefix="staging-")
 
 
 def _ended(names: str, python: str, code: int, said: str) -> str:

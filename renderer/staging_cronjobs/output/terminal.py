@@ -3,9 +3,10 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from .printing import encodable, inert, no_command, show, show_json, write
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # columns where no terminal says otherwise
 WORDS = frozenset({"JOBS", "VERDICT", "DETAIL"})  # columns of words may be broken; ids and names are for copying
+SCREEN = ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")  # by which rich knows one
 Cell = str | list[str]  # a list: one under another
 
 
@@ -239,6 +241,9 @@ def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> No
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
     """Columns with two spaces between them."""
+    rows = list(rows)
+    if lines := _unbroken(header, rows):
+        return write(no_command(lines), sys.stdout)
     from rich.table import Table
 
     plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -246,7 +251,7 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
         plain.add_column(_cell(title), overflow="fold", no_wrap=title not in WORDS)
     for row in rows:
         plain.add_row(*map(_cell, row))
-    written([plain])
+    return written([plain])
 
 
 def written(parts: Iterable[Any], *, wrap: bool = True) -> None:
@@ -277,6 +282,21 @@ def suspended_now(outcome: "Outcome", key: str) -> bool:
     """Whether a job is suspended: by the cluster's word, else by what was asked for."""
     asked_for = outcome.values.suspend or bool(outcome.values.jobs[key].spec.get("suspend"))
     return outcome.suspended.get(key, asked_for)
+
+
+def _unbroken(header: tuple[str, ...], rows: Sequence[tuple[Cell, ...]]) -> str:
+    """The table as rich prints it where nobody watches and nothing must be broken, fast; empty for any other."""
+    if any(name in os.environ for name in SCREEN) or (sys.stdout is not None and sys.stdout.isatty()):
+        return ""
+    cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
+    if not all(cell.isascii() for row in cells for cell in row):  # wide characters take two columns
+        return ""
+    lines = [line for row in cells for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) > WIDTH:
+        return ""
+    padded = (map(str.ljust, line, widths) for line in lines)
+    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def _cell(cell: Cell) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl, record
+from ..external import git, helm, kubectl, record, shell
 from ..external.cluster import Cluster
 from ..external.record import Release, Revision
 from ..model import catalogue, diff, values
@@ -35,6 +35,7 @@ class Outcome:
     refusal: StagingError | None = None  # of a dry run: why a deploy would stop now
 
 
+@shell.ahead()
 def deploy(
     settings: Settings,
     staged: StagedVersion,
@@ -52,17 +53,20 @@ def deploy(
     With `dry_run`, every check is made and nothing is changed.
     """
     _check_image(image)
+    loading = shell.begin(lambda: load(staged.dataset_id))  # what takes longest
     say(f"fetching {settings.main} of {settings.remote}")
     own, (checkout, settings) = settings, git.with_main(settings)
     preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
     preflight.check_committed(checkout, allow_dirty=allow_dirty)
+    cluster = clusters.connect(settings)
+    shell.begin(cluster.require_helm)
+    shell.begin(lambda: kubectl.everything(cluster))
     say("loading the datasets")
-    datasets = load(staged.dataset_id)
+    datasets = loading()
     dataset = catalogue.find(datasets, staged.dataset_id)
     main = f"{settings.remote}/{settings.main}"
     main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
     preflight.check_main(staged, main, main_version)
-    cluster = clusters.connect(settings)
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
     isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
@@ -79,6 +83,10 @@ def deploy(
     isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
     isolation.check_alone(new, isolation.named(new, theirs.values()))
     preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
+    # From here on every question is known: all of them are asked at once, and answers looked at in this order.
+    shell.begin(lambda: preflight.missing(cluster, new))
+    shell.begin(lambda: record.find(cluster, staged.release))
+    shell.begin(lambda: checkout.remote_head(staged.branch))
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
     warnings += (

@@ -28,8 +28,8 @@ class Inventory:
 
 def look(cluster: Cluster) -> Inventory:
     """Two questions to the API server, side by side, however much there is."""
-    with shell.ahead() as begin:
-        asked = begin(lambda: kubectl.labelled(cluster))
+    with shell.ahead():
+        asked = shell.begin(lambda: kubectl.labelled(cluster))
         labels, unclear = record.labelled(cluster)
         cronjobs = asked()
     owned: dict[str, list[Object]] = {}

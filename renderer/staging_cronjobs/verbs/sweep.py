@@ -33,9 +33,9 @@ class Finding:
 def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *, grace: float) -> list[Finding]:
     """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
     checkout = git.checkout(settings)
-    with shell.ahead() as begin:
-        fetching, asked = begin(checkout.fetch_main), begin(lambda: inventory.look(cluster))
-        heads = begin(checkout.stage_branches)
+    with shell.ahead():
+        fetching, asked = shell.begin(checkout.fetch_main), shell.begin(lambda: inventory.look(cluster))
+        heads = shell.begin(checkout.stage_branches)
         fetching()
         branches = heads()
         there = sentry.listed(project) if project else []
@@ -60,7 +60,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             continue
         staged.add(facts.branch)
         found[release.name] = _of_release(release, facts.branch in branches, grace)
-        found[release.name] += [*_of_main(release, checkout), *_of_monitors(release, there, grace)]
+        found[release.name] += [*_of_main(release, checkout, main), *_of_monitors(release, there, grace)]
     every = [finding for name in sorted(found) for finding in found[name]]
     every += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
     every += [_without_release(branch) for branch in sorted(branches.keys() - staged)]
@@ -152,13 +152,13 @@ def _of_release(release: Release, has_branch: bool, grace: float) -> list[Findin
     return []
 
 
-def _of_main(release: Release, checkout: Checkout) -> list[Finding]:
+def _of_main(release: Release, checkout: Checkout, main: Mapping[str, str]) -> list[Finding]:
     record = release.values.record
     try:
-        main = checkout.main_version(record.template_path, record.dataset_id)
+        version = main.get(record.dataset_id) or checkout.main_version(record.template_path, record.dataset_id)
     except Refused as error:  # one release's record, or one template: the others are looked at all the same
         return [Finding("unproven", release.name, f"it cannot be compared with main: {error}")]
-    return _against_main(release.name, record.version, main) if main and release.live else []
+    return _against_main(release.name, record.version, version) if version and release.live else []
 
 
 def _against_main(release: str, version: str, main: str) -> list[Finding]:

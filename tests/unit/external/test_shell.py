@@ -346,8 +346,8 @@ sys.exit(1)
 
 def test_questions_begun_ahead_are_asked_side_by_side(tmp_path: Path) -> None:
     files = [str(tmp_path / name) for name in "ab"]
-    with shell.ahead() as begin:
-        answer = begin(lambda: python(WAITING, *files))
+    with shell.ahead():
+        answer = shell.begin(lambda: python(WAITING, *files))
         python(WAITING, *reversed(files))  # each waits for the other
         assert answer().code == 0
 
@@ -355,9 +355,9 @@ def test_questions_begun_ahead_are_asked_side_by_side(tmp_path: Path) -> None:
 def test_a_question_begun_ahead_is_asked_once(tmp_path: Path) -> None:
     code = "import sys; print(open(sys.argv[1], 'a').write('x'))"
     file = tmp_path / "asked"
-    with shell.ahead() as begin:
+    with shell.ahead():
         for _ in range(2):
-            begin(lambda: python(code, str(file)))
+            shell.begin(lambda: python(code, str(file)))
         python(code, str(file))
         assert file.read_text() == "x"
         python(code, str(file))  # the answer is used up: this one is asked anew
@@ -368,8 +368,8 @@ def test_an_error_of_a_question_begun_ahead_is_told_when_its_answer_is_wanted() 
     def question() -> shell.Result:
         raise Outside("no such thing")
 
-    with shell.ahead() as begin:
-        answer, failing = begin(question), begin(lambda: python("import sys; sys.exit(3)"))
+    with shell.ahead():
+        answer, failing = shell.begin(question), shell.begin(lambda: python("import sys; sys.exit(3)"))
         with pytest.raises(Outside, match="no such thing"):
             answer()
         with pytest.raises(Outside, match="exit code 3"):
@@ -378,15 +378,15 @@ def test_an_error_of_a_question_begun_ahead_is_told_when_its_answer_is_wanted() 
 
 def test_a_question_that_needs_no_program_is_asked_once() -> None:
     asked = []
-    with shell.ahead() as begin:
-        answer = begin(lambda: asked.append(1) or len(asked))
+    with shell.ahead():
+        answer = shell.begin(lambda: asked.append(1) or len(asked))
         assert [answer(), answer(), asked] == [1, 1, [1]]
 
 
 def test_a_program_that_nobody_waited_for_is_stopped(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    with pytest.raises(KeyError), shell.ahead() as begin:
-        begin(lambda: python(IGNORING, str(file)))
+    with pytest.raises(KeyError), shell.ahead():
+        shell.begin(lambda: python(IGNORING, str(file)))
         while not (file.exists() and file.read_text()):
             pass
         raise KeyError

@@ -269,3 +269,27 @@ def test_commands_to_copy_are_one_word_where_they_mean_one() -> None:
             text=True,
         )
         assert (shell.stdout, shell.stderr) in {("3\n", ""), ("4\n", "")}, line
+
+
+CELLS = st.text("aB 9*/:,.-\t\n", max_size=30)
+
+
+@given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[CELLS | st.lists(CELLS, max_size=3)] * n), min_size=1)))
+@example([("", "a"), ("", "")])
+@example([([], "a")])
+def test_a_table_that_fits_is_what_rich_would_print(rows: list[tuple[terminal.Cell, ...]]) -> None:
+    header = ("NAME", "JOBS", "C", "D")[: len(rows[0])]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in terminal.SCREEN:
+            patch.delenv(name, raising=False)
+        fast = printed(lambda: terminal.table(header, rows))
+        patch.setattr(terminal, "_unbroken", lambda *_: "")
+        assert fast == printed(lambda: terminal.table(header, rows))
+
+
+def test_a_table_that_fits_needs_no_rich() -> None:
+    code = "import sys; from staging_cronjobs.output import terminal; terminal.table(('A',), [('x',)]); "
+    code += "print('rich' in sys.modules)"
+    here = {name: value for name, value in os.environ.items() if name not in terminal.SCREEN}
+    done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True)
+    assert done.stdout == "A\nx\nFalse\n", done.stderr
