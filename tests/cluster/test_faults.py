@@ -927,6 +927,21 @@ def a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
     assert name == "cleanup" or record(world, A) == ["superseded", "superseded", "deployed"]
 
 
+@scenario_each("kept", helm_4="a record", helm_3="nothing")
+def a_pause_that_waited_does_not_bring_a_release_back(world: World, kept: str) -> None:
+    """A helm was killed at an upgrade; while the pause waits for it, somebody takes the release away."""
+    stage(world, A)
+    world.strike(world.helm_command(*world.helm_upgrade(A)), 1)
+    run = world.start("pause", "pause", "--branch", A.branch)
+    wait_until(lambda: "waiting for another helm" in run.stderr, what="the wait")
+    world.staging.helm("uninstall", A.release, "--wait", *(["--keep-history"] if kept == "a record" else []))
+    done = run.end()
+    assert done.code == REFUSED, done.stderr
+    state = "is uninstalled" if kept == "a record" else "does not exist"
+    assert f"release {A.release} {state} in " in done.stderr
+    assert not world.live.names("cronjobs")
+
+
 @scenario_each("when", helm_4="before", helm_3="after")
 def a_deploy_that_a_cleanup_overtakes_leaves_no_orphan(world: World, when: str) -> None:
     """The deploy has seen its branch, and stands just before, or just after, it took Helm's lock."""
