@@ -86,9 +86,14 @@ class Checkout:
         """The commit as a release records it: with `-dirty`, as `git describe` writes it, for uncommitted changes."""
         return f"{self.head()}-dirty" if self.uncommitted else self.head()
 
-    def fetch_main(self) -> None:
+    def fetch_main(self, *more: str) -> None:
         """Make `<remote>/<main>` what the remote has now. Raises `Outside` when that cannot be read."""
-        self._fetch(f"+refs/heads/{self.main}:{self._main}")
+        depth = ("--depth", "1") if self.shallow else ()
+        options = ("--quiet", "--no-tags", "--no-recurse-submodules", *depth)
+        main = f"+refs/heads/{self.main}:{self._main}"
+        result = self._git("fetch", *options, "--", self.remote, main, *more, check=False)
+        if result.code:
+            raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
 
     def main_version(self, template_path: str, dataset_id: str) -> str | None:
         """The dataset's version on main, as fetched; None when main has nothing in the template's place.
@@ -240,13 +245,6 @@ class Checkout:
             return '"dataset_id"' in text and f'"{dataset_id}"' in text  # broken, yet about this dataset
         return template.attributes.get("dataset_id") == dataset_id
 
-    def _fetch(self, *refspecs: str) -> None:
-        depth = ("--depth", "1") if self.shallow else ()
-        quiet = ("--quiet", "--no-tags", "--no-recurse-submodules")
-        result = self._git("fetch", *quiet, *depth, "--", self.remote, *refspecs, check=False)
-        if result.code:
-            raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
-
     def _heads(self, pattern: str, cannot: str) -> dict[str, str]:
         """Branches of the remote and their commits; the names are whatever the remote sends."""
         result = self._git("ls-remote", "--", self.remote, pattern, check=False)
@@ -337,11 +335,10 @@ def with_main(own: Settings) -> tuple[Checkout, Settings]:
     Raises `Refused` for a main that only the checked-out branch calls so.
     """
     found = checkout(own)
-    main = f"+refs/heads/{found.main}:{found._main}"
     if "main" in own.given:
-        found._fetch(main)
+        found.fetch_main()
     else:
-        found._fetch(main, f"+HEAD:{found._default}")
+        found.fetch_main(f"+HEAD:{found._default}")
         _confirm_main(found, own)
     return _settled(found, own)
 

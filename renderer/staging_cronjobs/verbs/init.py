@@ -82,8 +82,10 @@ def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
     facts = {"main": checkout.main, "repository": checkout.repository, "environment": named}
     if odd := [f"{name} {value!r}" for name, value in facts.items() if not value.isprintable()]:
         raise Usage(f"{odd[0]} is not usable. It must be one line of printable characters")
-    shipped_now = {name: ENVIRONMENT.sub(lambda _: named, _shipped(name)) for name in WORKFLOWS}
-    files = [File(name, old[name], _with_ends(old[name], text)) for name, text in shipped_now.items()]
+    files = []
+    for name in WORKFLOWS:
+        text = shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
+        files.append(File(name, old[name], _with_ends(old[name], ENVIRONMENT.sub(lambda _: named, text))))
     files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
     return Project(checkout, named, tuple(files))
 
@@ -146,10 +148,6 @@ def _unlisted(project: Project) -> list[str]:
     elif 'name = "staging-cronjobs"' not in (_text(folder, "uv.lock") or ""):
         found.append("uv.lock is missing, or has no staging-cronjobs. Run `uv lock`")
     return found
-
-
-def _shipped(name: str) -> str:
-    return shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
 
 
 def _plain(folder: Path, name: str) -> Path:
