@@ -3,6 +3,7 @@
 For one major only: `@pytest.mark.parametrize("helm", ["helm4"], indirect=True)`.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
 from controlplane.cluster import Cluster
 from controlplane.fixtures import fresh_namespace
+from cronjob_specs import Specs
 from live import Namespace, Production, Staging, cron_jobs_of
 from repositories import Repository, make_repository
 from sentry_server import SentryServer
@@ -22,6 +24,13 @@ def live(kube_cluster: ConnectedCluster, cluster: Cluster, namespace: str) -> Na
     """The test's own fresh namespace, and what is in it."""
     assert kube_cluster.kube_client is not None
     return Namespace(kube_cluster.kube_client, cluster, namespace)
+
+
+@pytest.fixture(scope="session")
+def specs(cluster: Cluster) -> Specs:
+    """What can be made by the API server's own schema."""
+    document = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
+    return Specs(document["components"]["schemas"])
 
 
 @pytest.fixture

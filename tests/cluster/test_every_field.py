@@ -12,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from controlplane.cluster import Cluster
 from controlplane.fixtures import tool
-from cronjob_specs import Path, Specs
+from cronjob_specs import Path, Specs, examples
 from live import Namespace, Verdict
 from rendering import Object, Reader, hand_made, render_chart, without_ours
 from staging_cronjobs.model import values
@@ -39,22 +38,7 @@ def refused(leaf: Path) -> bool:
 
 def drawn(specs: Specs, leaves: list[Path], count: int) -> list[Object]:
     """Specs that have all these fields among them."""
-    return [spec for number in range(count) for spec in two_of(specs.having(leaves[number::count]))]
-
-
-def two_of(strategy: st.SearchStrategy[Object]) -> list[Object]:
-    """The smallest value of a strategy, and another one; the same with each run."""
-    found: list[Object] = []
-
-    @settings(
-        max_examples=2, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
-    )
-    @given(strategy)
-    def collect(value: Object) -> None:
-        found.append(value)
-
-    collect()
-    return found
+    return [spec for number in range(count) for spec in examples(specs.having(leaves[number::count]), 2)]
 
 
 def in_production(specs: list[Object]) -> list[Object]:
@@ -72,13 +56,6 @@ def rendered(sources: list[Object], helms: list[File], reader: Reader) -> list[O
     texts = {render_chart(helm, given) for helm in helms}
     (found,) = {json.dumps(reader.objects(text), sort_keys=True) for text in texts}
     return sorted(json.loads(found), key=lambda one: int(one["metadata"]["name"].rpartition("-a")[2]))
-
-
-@pytest.fixture(scope="module")
-def specs(cluster: Cluster) -> Specs:
-    """What can be made by the API server's own schema."""
-    document = json.loads(cluster.kubectl("get", "--raw", "/openapi/v3/apis/batch/v1"))
-    return Specs(document["components"]["schemas"])
 
 
 def test_every_field_survives(

@@ -134,7 +134,7 @@ def _comparable(cron_job: Mapping[str, Any]) -> dict[str, Any]:
     """Without what the API server notes by itself."""
     found = copy.deepcopy(dict(cron_job))
     for noted in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
-        del found["metadata"][noted]
+        found["metadata"].pop(noted, None)  # a dry run has no resourceVersion
     found.pop("status", None)
     for marks in ("labels", "annotations"):
         found["metadata"].setdefault(marks, {})

@@ -4,9 +4,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 ROOT = "io.k8s.api.batch.v1.CronJobSpec"
+MARKS = ("x-kubernetes-patch-strategy", "x-kubernetes-list-type")  # of a list, how it is merged
+KEYS = ("x-kubernetes-patch-merge-key", "x-kubernetes-list-map-keys")  # and by what
+MERGED = {"merge", "merge,retainKeys", "map", "set"}
 Path = tuple[str, ...]
 Schema = dict[str, Any]
 Object = dict[str, Any]
@@ -148,12 +152,18 @@ ONE_OF: dict[str, tuple[str, ...]] = {
 
 
 class Specs:
-    """Draws specs of a schema; `leaves` are the paths of all fields that have no fields themselves."""
+    """Draws specs of a schema.
+
+    `leaves` are the paths of all fields that have no fields themselves; `merged` those of the lists that are merged
+    entry by entry, each with its key: empty where the entries themselves are compared.
+    """
 
     def __init__(self, definitions: Schema) -> None:
         self.definitions = definitions
         self.root = {"$ref": f"#/{ROOT}"}
-        self.leaves = [*self._leaves(self.root, ())]
+        fields = [*self._fields(self.root, ())]
+        self.leaves = [path for path, schema in fields if not _inner(schema)]
+        self.merged = {path: _key(schema) for path, schema in fields if MERGED & {*map(schema.get, MARKS)}}
 
     def having(self, targets: Sequence[Path]) -> st.SearchStrategy[Any]:
         """A spec with all these fields, and what they need beside them."""
@@ -205,16 +215,43 @@ class Specs:
         name = schema["$ref"].rpartition("/")[2]
         return name.rpartition(".")[2], self.definitions[name]
 
-    def _leaves(self, schema: Schema, path: Path) -> Iterator[Path]:
-        _, schema = self._resolve(schema)
-        inner = {**schema.get("properties", {})}
-        for mark, name in (("items", "[]"), ("additionalProperties", "{}")):
-            if isinstance(schema.get(mark), dict):
-                inner[name] = schema[mark]
-        for name, part in inner.items():
-            yield from self._leaves(part, (*path, name))
-        if not inner:
-            yield path
+    def _fields(self, schema: Schema, path: Path) -> Iterator[tuple[Path, Schema]]:
+        """The path and the schema of every field, with what its parent says of it."""
+        found = {**schema, **self._resolve(schema)[1]}
+        yield path, found
+        for name, part in _inner(found).items():
+            yield from self._fields(part, (*path, name))
+
+
+def examples(strategy: st.SearchStrategy[Object], count: int) -> list[Object]:
+    """So many values of a strategy, the smallest first; the same with each run."""
+    found: list[Object] = []
+
+    @settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=[*HealthCheck],
+    )
+    @given(strategy)
+    def collect(value: Object) -> None:
+        found.append(value)
+
+    collect()
+    return found
+
+
+def _inner(schema: Schema) -> Schema:
+    """What stands in a field, by name."""
+    lists = {"[]": schema["items"]} if isinstance(schema.get("items"), dict) else {}
+    maps = {"{}": schema["additionalProperties"]} if isinstance(schema.get("additionalProperties"), dict) else {}
+    return {**schema.get("properties", {}), **lists, **maps}
+
+
+def _key(schema: Schema) -> str:
+    patch, apply = map(schema.get, KEYS)
+    return patch or (apply or [""])[0]
 
 
 def _both(needed: Any, value: Any) -> Any:
