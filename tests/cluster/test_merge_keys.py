@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path as File
 from typing import Any
 
@@ -19,6 +20,7 @@ from live import IMAGE, LABEL, Namespace, Staging, wait_until
 DATASET = "merge-keys"
 OUTSIDE = 4
 POD = "jobTemplate.spec.template.spec"
+FIRED = dict.fromkeys(("lastScheduleTime", "lastSuccessfulTime"), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
 LAST = ("zz-one", "zz-two")  # the jobs that Helm makes last
 Object = dict[str, Any]
 
@@ -229,7 +231,12 @@ def test_every_merged_list_is_what_was_asked_for_at_every_step(release: Release)
     for asked in (first, second, third):
         release.deploy([*asked.values()])
         release.check(asked)
-    uids = {key: job["metadata"]["uid"] for key, job in release.running().items()}
+        if asked is first:
+            patch = json.dumps({"status": FIRED})
+            for name in release.live.names("cronjobs"):
+                release.live.kubectl("patch", "cronjob", name, "--subresource=status", "--patch", patch)
+    marks = kept(release)
+    assert all(status == FIRED for _, status in marks.values())
     release.staging.run(release.folder, "pause", *release.branch)
     release.check(third, paused=True)
 
@@ -244,7 +251,12 @@ def test_every_merged_list_is_what_was_asked_for_at_every_step(release: Release)
 
     release.staging.run(release.folder, "resume", *release.branch)
     release.check(third)
-    assert {key: job["metadata"]["uid"] for key, job in release.running().items()} == uids
+    assert kept(release) == marks
+
+
+def kept(release: Release) -> dict[str, Any]:
+    """What the cluster itself notes of a CronJob, which no upgrade may lose: who it is, and when it ran."""
+    return {key: (job["metadata"]["uid"], job["status"]) for key, job in release.running().items()}
 
 
 def generations(cron_jobs: dict[str, Object]) -> dict[str, int]:
