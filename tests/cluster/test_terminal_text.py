@@ -3,13 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from catalogues import cron_job
 from forks import PROGRAM
 from hostile import Hostile
-from live import IMAGE, LABEL, Namespace, Staging, wait_until
+from live import IMAGE, LABEL, Namespace, Staging
+from policies import in_force
 from repositories import Repository
 
 BRANCH = "stage/ridge-snow/v0.2.0"
@@ -39,42 +40,19 @@ def test_from_deploy_to_cleanup_in_any_locale(
     assert live.names("cronjobs", f"{LABEL}release") == []
 
 
-def policy(namespace: str) -> list[dict[str, Any]]:
-    """That suspends every CronJob of a namespace, whatever its owner asks for."""
-    name = {"name": f"suspend-{namespace}"}
-    here = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-    rule = {
-        "apiGroups": ["batch"],
-        "apiVersions": ["v1"],
-        "operations": ["CREATE", "UPDATE"],
-        "resources": ["cronjobs"],
-    }
-    patch = {"expression": "Object{spec: Object.spec{suspend: true}}"}
-    mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": patch}
-    spec = {
-        "matchConstraints": {"namespaceSelector": here, "resourceRules": [rule]},
-        "failurePolicy": "Fail",
-        "reinvocationPolicy": "Never",
-        "mutations": [mutation],
-    }
-    kinds = (("MutatingAdmissionPolicy", spec), ("MutatingAdmissionPolicyBinding", {"policyName": name["name"]}))
-    api = "admissionregistration.k8s.io/v1"
-    return [{"apiVersion": api, "kind": kind, "metadata": name, "spec": spec} for kind, spec in kinds]
-
-
 @pytest.fixture
 def suspending(live: Namespace) -> Iterator[None]:
-    """A cluster whose policy suspends the CronJobs of this namespace."""
-    objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": policy(live.name)})
-    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}}
-    spec = {"schedule": "0 0 * * *", "jobTemplate": {"spec": {"template": template}}}
-    probe = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "probe"}, "spec": spec}
-    live.kubectl("create", "-f", "-", given=objects)
-    try:
-        wait_until(lambda: live.create(probe, dry_run=True).body["spec"]["suspend"], what="a policy that suspends")
+    """A cluster whose policy suspends every CronJob of this namespace, whatever its owner asks for."""
+    patch = {"expression": "Object{spec: Object.spec{suspend: true}}"}
+    mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": patch}
+    rules = {"reinvocationPolicy": "Never", "mutations": [mutation]}
+    probe = cron_job("probe")
+
+    def seen() -> bool:
+        return live.create(probe, dry_run=True).body["spec"]["suspend"]
+
+    with in_force(live, "MutatingAdmissionPolicy", ("CREATE", "UPDATE"), rules, {}, seen=seen):
         yield
-    finally:
-        live.kubectl("delete", "-f", "-", given=objects)
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
@@ -91,3 +69,26 @@ def test_a_job_that_a_policy_suspends_is_shown_as_suspended(staging: Staging, re
     (listed,) = staging.run(repository.path, "list", "-o", "json").json
     assert (listed["paused"], [job["suspend"] for job in listed["jobs"]]) == (False, [True, True])
     assert staging.run(repository.path, "list").stdout.count("(suspended)") == 2
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_list_shows_what_a_person_left(staging: Staging, repository: Repository, live: Namespace) -> None:
+    repository.stage("ridge-snow", "0.2.0")
+    staging.run(repository.path, "deploy", "--branch", BRANCH, "--docker-image", IMAGE)
+    update = "staging-ridge-snow-v0-2-0-update"
+
+    def listed(suspend: bool) -> tuple[str, bool, dict[str, bool]]:
+        """The line, and the JSON, of `list` once a person has patched `update`."""
+        live.kubectl("patch", "cronjob", update, "--patch", json.dumps({"spec": {"suspend": suspend}}))
+        (row,) = staging.run(repository.path, "list", "-o", "json").json
+        text = " ".join(staging.run(repository.path, "list").stdout.split())
+        return text, row["paused"], {job["key"]: job["suspend"] for job in row["jobs"]}
+
+    text, paused, suspended = listed(suspend=True)
+    assert (paused, suspended) == (False, {"update": True, "validate": False})
+    assert " deployed 1 " in text and "update 15 */6 * * * (suspended)" in text and text.count("(suspended)") == 1
+    staging.run(repository.path, "pause", "--branch", BRANCH)
+    text, paused, suspended = listed(suspend=False)
+    assert (paused, suspended) == (True, {"update": False, "validate": True})
+    assert "paused except update" in text and "validate 45 */6 * * * (suspended)" in text
+    assert text.count("(suspended)") == 1

@@ -34,7 +34,7 @@ def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -
         (
             row["dataset_id"],
             row["version"],
-            f"{row['status']}{', paused' if row['paused'] else ''}",
+            f"{row['status']}{_paused(row)}",
             str(row["revision"]),
             row["commit"][:8],
             [f"{job['key']} {schedule(job)}{' (suspended)' if job['suspend'] else ''}" for job in row["jobs"]],
@@ -43,6 +43,14 @@ def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -
     ]
     table(("DATASET", "VERSION", "STATUS", "REV", "COMMIT", "JOBS"), cells)
     return None
+
+
+def _paused(row: dict[str, Any]) -> str:
+    """Whether a release is paused, and which of its jobs are not: somebody has changed them by hand."""
+    if not row["paused"]:
+        return ""
+    fire = ", ".join(job["key"] for job in row["jobs"] if not job["suspend"])
+    return f", paused except {fire}" if fire else ", paused"
 
 
 def verdicts(found: Iterable["Verdict"], *, as_json: bool) -> None:
