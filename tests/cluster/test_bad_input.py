@@ -448,7 +448,7 @@ def test_all_problems_at_once(world: World, staged: tuple[str, str]) -> None:
 
     done = world.deploy(world.edited(edit, staged[0]), target(staged))
     says(done, REFUSED, f"{release(*staged)}-update: ", '"spec.scheduel"', '"spec.jobTemplate.dedline"')
-    says(done, REFUSED, f"{release(*staged)}-validate: ", "every day", "fix the dataset's code")
+    says(done, REFUSED, f"{release(*staged)}-validate: ", "every day", "Fix the dataset's code")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ CHART = str(shipped.path("chart", "charts/staging-cronjobs"))
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
 PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(error when \w+ "STDIN": )?')
+OBJECT = re.compile(r'^(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')  # said by us already
 SEPARATOR = re.compile("^---$", re.MULTILINE)
 
 Objects = dict[str, dict[str, Any]]
@@ -38,10 +39,11 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     if not complaints:
         return made, warnings
     # Some complaints name no object, so each is asked for alone.
-    found = [f"{n}: {line}" for n, text in texts.items() for line in _asked(cluster, {n: text}, known)[2]]
-    if any(word in line for line in found for word in REJECTIONS):
-        raise Refused(f"the API server refuses jobs of {release}: {'; '.join(found)}; fix the dataset's code")
-    raise Outside(f"{cluster}: the jobs of {release} could not be checked: {'; '.join(found)}")
+    found = {name: _asked(cluster, {name: text}, known)[2] for name, text in texts.items()}
+    told = "; ".join(_told(name, lines) for name, lines in found.items() if lines)
+    if any(word in line for lines in found.values() for line in lines for word in REJECTIONS):
+        raise Refused(f"the API server refuses jobs of {release}: {told}. Fix the dataset's code")
+    raise Outside(f"{cluster}: the jobs of {release} could not be checked: {told}")
 
 
 def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> None:
@@ -131,6 +133,11 @@ def _asked(cluster: Cluster, texts: dict[str, str], known: Collection[str]) -> t
         if verdict.code:
             complaints += [PREAMBLE.sub("", line) for line in lines if not line.startswith("Warning: ")]
     return made, list(dict.fromkeys(warnings)), complaints
+
+
+def _told(name: str, lines: Collection[str]) -> str:
+    """What the API server has against one object."""
+    return f"{name}: {', '.join(filter(None, (OBJECT.sub('', line) for line in lines)))}"
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
