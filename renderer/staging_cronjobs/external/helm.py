@@ -3,20 +3,21 @@
 import json
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import AGAIN, Outside, Refused, Unfinished
 from ..model import values
 from ..model.values import Values
 from . import record, shipped
 from .cluster import Cluster, plain
-from .record import Release
+from .record import Release, Revision
 
 CHART = str(shipped.path("chart", "charts/staging-cronjobs"))
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
 PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(error when \w+ "STDIN": )?')
 OBJECT = re.compile(r'^(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')  # said by us already
+LOCKED = "another operation (install/upgrade/rollback) is in progress"  # Helm's words
 SEPARATOR = re.compile("^---$", re.MULTILINE)
 
 Objects = dict[str, dict[str, Any]]
@@ -46,11 +47,12 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {told}")
 
 
-def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> None:
-    """`helm upgrade --install`, rolled back when it fails. Raises `Outside` with Helm's words, or `Unfinished`.
+def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> list[Revision]:
+    """`helm upgrade --install`, rolled back when it fails. Gives what others made meanwhile, and this has replaced.
 
     `old` is the release as it was read: its record is checked, and its labels are handed on, because Helm forgets them
-    with an old revision, after a rollback, and when it installs over a release that was uninstalled.
+    with an old revision, after a rollback, and when it installs over a release that was uninstalled. Raises `Refused`
+    when another helm came first, `Outside` with Helm's words, or `Unfinished`.
     """
     if old:
         record.check(cluster, old)
@@ -61,29 +63,61 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     command = ("upgrade", "--install", "-f", "-", "--labels", marks, *replace, "--timeout", cluster.timeout)
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
+    try:
+        now = record.find(cluster, name)
+    except Outside as error:
+        done = f"helm could not deploy {name}: {plain(result)}" if result.code else f"helm has deployed {name}"
+        raise Unfinished(f"{cluster}: {done}. What is there now is unknown: {error}; {AGAIN}") from None
+    later = [r for r in now.revisions if r.number > (old.revision if old else 0)] if now else []
+    if result.code:
+        _explain(cluster, name, new, now, old, later, plain(result))
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
-    if not result.code and (old or not _is_pending(cluster, name)):
-        return
-    if not result.code:
+    if not old and now and now.status == "pending-install":
         raise Unfinished(
             f"{cluster}: the jobs of {name} are there, but helm could not record it as deployed: does the account "
             f"lack the right to update {record.driver()}?"
         )
-    try:
-        now = record.find(cluster, name)
-    except Outside as error:
-        raise Unfinished(
-            f"{cluster}: helm could not deploy {name}: {plain(result)}; whether it was undone is unknown: {error}; "
-            f"{AGAIN}"
-        ) from None
+    own = [r.number for r in later if r.values == new]
+    return [r for r in later if own and r.number < own[-1] and r.values != new]
+
+
+def _explain(
+    cluster: Cluster,
+    name: str,
+    new: Values,
+    now: Release | None,
+    old: Release | None,
+    later: Collection[Revision],
+    reason: str,
+) -> NoReturn:
+    """Raises what a failed upgrade has come to: `now` is the release, `later` its revisions since `old`."""
     if now is None and old is None:
-        raise Outside(f"{cluster}: helm could not deploy {name} and took it away again: {plain(result)}")
-    if now and old and now.status == "deployed" and now.revision > old.revision:
-        raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {plain(result)}")
+        raise Outside(f"{cluster}: helm could not deploy {name} and took it away again: {reason}")
     if now and now.same_as(old):
-        raise Outside(f"{cluster}: helm could not deploy {name}, which is as it was: {plain(result)}")
+        raise Outside(f"{cluster}: helm could not deploy {name}, which is as it was: {reason}")
+    # A revision of this upgrade is there, as what failed or is stuck. Without one, others were faster.
+    tried = any(r.values == new and r.status != "deployed" for r in later) and LOCKED not in reason
+    if now and later and not tried:
+        raise Refused(
+            f"{cluster}: another command was at work on release {name} at the same time, and its revision "
+            f"{now.revision} is {now.status}. Nothing of this one was done. Run it again if it should still be done"
+        )
+    if now and old and later and now.status == "deployed":
+        raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {reason}")
     state = now.status if now else "gone"
-    raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it; it is {state}: {plain(result)}; {AGAIN}")
+    raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it; it is {state}: {reason}; {AGAIN}")
+
+
+def replaced(name: str, others: Collection[Revision]) -> str:
+    """The sentence about revisions that others made while an upgrade was at work, and that it has replaced."""
+    made = " and ".join(
+        f"revision {r.number} (commit {r.values.record.commit[:12]}{', paused' if r.values.suspend else ''})"
+        for r in others
+    )
+    return (
+        f"another command made {made} of release {name} at the same time, and this one has replaced that. If the other "
+        "one should count, run it again"
+    )
 
 
 def rollback(cluster: Cluster, release: Release, revision: int) -> None:
@@ -107,11 +141,6 @@ def uninstall(cluster: Cluster, release: Release, *, keep_history: bool) -> None
 
 
 _REPLACE_4 = ("--force-replace", "--server-side=false")
-
-
-def _is_pending(cluster: Cluster, name: str) -> bool:
-    release = record.find(cluster, name)
-    return release is not None and release.status == "pending-install"
 
 
 def _asked(cluster: Cluster, texts: dict[str, str], known: Collection[str]) -> tuple[Objects, list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from ..errors import Outside, Refused, suggestion
+from ..errors import Outside, Refused, Unfinished, suggestion
 from ..external import helm, kubectl, record
 from ..external.cluster import Cluster
 from ..external.record import Release
@@ -34,7 +34,8 @@ def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say
 def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: str) -> None:
     """Upgrade a release to the same values with another `suspend`."""
     new = release.values.model_copy(update={"suspend": suspend})
-    helm.upgrade(cluster, release.name, new, release, description)
+    if others := helm.upgrade(cluster, release.name, new, release, description):
+        raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
 
 
 def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, Job]:

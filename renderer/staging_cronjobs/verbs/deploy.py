@@ -7,7 +7,7 @@ from ..errors import AGAIN, Outside, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.record import Release, Revision
 from ..model import catalogue, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
@@ -77,7 +77,7 @@ def deploy(
     warnings += (
         isolation.archivers(new) + preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
     )
-    # Late: what a person pauses or resumes from here on would be undone.
+    # Late: what a person pauses or resumes from here on would be undone, and told.
     release = record.find(cluster, staged.release)
     preflight.check_identity(release, new.record)
     release = recovery.settle(cluster, release, say) if release else None
@@ -89,8 +89,8 @@ def deploy(
     stopped = _stopped(cluster, release, names) if release and release.live else []
     kept = _ready(cluster, release, say) if release else None
     say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
-    helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
-    notices = _after(cluster, checkout, new.record, kept, keep_record=bool(settings.sentry_project), say=say)
+    others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
+    notices = _after(cluster, checkout, new.record, others, keep_record=bool(settings.sentry_project), say=say)
     changed = diff.since(ran, new, stopped, diff.from_production(new, wanted, theirs))
     # As the API server would have them: a policy may suspend what nobody asked to suspend.
     suspended = {
@@ -177,7 +177,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
 
 
 def _after(
-    cluster: Cluster, checkout: git.Checkout, new: Record, old: Release | None, *, keep_record: bool, say: Say
+    cluster: Cluster, checkout: git.Checkout, new: Record, others: Collection[Revision], *, keep_record: bool, say: Say
 ) -> list[str]:
     """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
 
@@ -192,15 +192,10 @@ def _after(
     if head is None:
         _remove_again(cluster, new, keep_record=keep_record, say=say)
         raise Superseded(f"branch {new.branch} was deleted meanwhile: release {name} was removed again")
+    if others:
+        raise Unfinished(f"{cluster}: {helm.replaced(name, others)}")
     if head == checkout.head():
         return []
-    release = record.find(cluster, name)
-    between = [r for r in release.revisions if r.number > (old.revision if old else 0)] if release else []
-    if release and release.values.record.commit == new.commit and any(r.values.record.commit == head for r in between):
-        raise Unfinished(
-            f"{name} runs {new.commit[:12]} again: the newer commit {head[:12]} of {new.branch} was deployed while "
-            "this deploy was at work. Run the newer commit's deploy again"
-        )
     return [f"branch {new.branch} has moved to {head[:12]} meanwhile: its own deploy follows"]
 
 
