@@ -257,7 +257,7 @@ def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> 
     job = f"{RELEASE}-archive"
     assert f'kubectl create job -n weather --from=cronjob/{job} "{job}-$(date +%H%M%S)"\n' in text
     assert f"staging pause {target}\n" in text
-    assert f"helm rollback {RELEASE} -n weather\n" in text
+    assert f"helm rollback {RELEASE} -n weather --force\n" in text
     assert f"staging cleanup {target}\n" in text
     assert f"Or with Helm alone: helm uninstall {RELEASE} -n weather\n" in text
     assert "resume" not in text and "PAUSED" not in text

@@ -87,7 +87,8 @@ def _next(outcome: "Outcome") -> Iterator[str]:
         yield _command("when that is done", "staging", "resume", *target)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
-        back = ("helm", "rollback", outcome.release, "--namespace", outcome.cluster.namespace)
+        # Both majors take it. Without, Helm patches, and loses entries of lists.
+        back = ("helm", "rollback", outcome.release, "--force", "--namespace", outcome.cluster.namespace)
         yield _command("roll back", *back)
     yield _command("remove it", "staging", "cleanup", *target)
 

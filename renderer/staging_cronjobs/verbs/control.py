@@ -22,7 +22,7 @@ def set_suspend(cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say
     if release.pending:
         raise Outside(
             f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
-            f"with `helm rollback {release.name} --namespace {cluster.namespace}`"
+            f"with `helm rollback {release.name} --force --namespace {cluster.namespace}`"
         )
     strayed = kubectl.strayed(cluster, release)
     if release.values.suspend == suspend and not strayed:
