@@ -98,6 +98,7 @@ PAIRS = {
     "deploy and pause": (BEFORE, FIRST, PAUSE),
     "pause and deploy": (BEFORE, PAUSE, SECOND),
 }
+one_major = pytest.mark.parametrize("helm", ["helm4"], indirect=True)  # what is said does not depend on it
 each_pair = pytest.mark.parametrize(("before", "late", "other"), PAIRS.values(), ids=PAIRS)
 
 
@@ -145,6 +146,7 @@ def test_who_is_done_before_the_other_takes_the_lock_has_won(
     assert writers.revisions()[-1] == "deployed"
 
 
+@one_major
 @each_pair
 def test_what_is_replaced_unseen_is_said(
     writers: Writers, before: Command | None, late: Command, other: Command
@@ -168,6 +170,7 @@ def test_what_is_replaced_unseen_is_said(
     assert writers.state() == JOBS[late]
 
 
+@one_major
 @pytest.mark.parametrize("place", [at_lock, at_start, within], ids=["lock", "start", "locked"])
 def test_one_deploy_twice_is_no_harm(writers: Writers, place: Callable[[Door], Hold]) -> None:
     """As a workflow that somebody runs again, and whose first run is not over."""
