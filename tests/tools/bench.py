@@ -33,7 +33,6 @@ from far import away
 from repositories import Repository, make_repository
 from staging_cronjobs.model import values
 from staging_cronjobs.model.staged_version import StagedVersion
-from staging_cronjobs.output import terminal
 
 DATASET, VERSION = "ridge-snow", "0.2.0"
 STAGED = StagedVersion(DATASET, VERSION)
@@ -150,11 +149,7 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
     """The table and JSON, and where they are wanted."""
     shape = machine()
     print("; ".join(f"{k} {v}" for k, v in shape.items()))
-    cells = [
-        (r.group, r.command, _time(r), f"{r.ratio:.2f}", _short(r.cpu), f"{r.cpu_ratio:.2f}", f"{r.megabytes:.0f} MB")
-        for r in rows
-    ]
-    terminal.table(("GROUP", "COMMAND", "MEDIAN (RANGE)", "RATIO", "CPU", "RATIO", "MEMORY"), cells)
+    print(markdown(rows))
     document = json.dumps({"machine": shape, "rows": [asdict(row) for row in rows]}, indent=2)
     print(document)
     if options.json:
@@ -375,10 +370,6 @@ def _yaml(file: Path) -> object:
     from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True).load(file.read_text())
-
-
-def _time(row: Row) -> str:
-    return f"{_short(row.seconds)} ({_short(row.least)} to {_short(row.most)})"
 
 
 def _short(seconds: float) -> str:
