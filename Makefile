@@ -67,8 +67,8 @@ cluster: ## start a cluster to play with: eval "$(make -s cluster)"
 cluster-down: ## stop it
 	@$(CONTROLPLANE) down
 
-bench: $(UV) ## measure
-	$(TOOL) tests/tools/bench.py
+bench: $(UV) ## measure (ARGS="--write" for docs/benchmarks.md)
+	$(TOOL) tests/tools/bench.py $(ARGS)
 
 docs: $(UV) ## write the generated parts of the documentation
 	$(TOOL) tests/tools/docs.py --write

@@ -159,7 +159,7 @@ CASES: dict[Right, tuple[str, int]] = {
     (CI, "cronjobs", "create"): (INSTALL, OUTSIDE),
     (CI, "cronjobs", "update"): (AGAIN, OUTSIDE),
     (CI, "cronjobs", "delete"): (AGAIN, OUTSIDE),
-    (CI, "cronjobs", "list"): (GONE, UNFINISHED),
+    (CI, "cronjobs", "list"): (INSTALL, OUTSIDE),
     (CI, "cronjobs", "watch"): (GONE, UNFINISHED),
     (CI, "jobs", "list"): (GONE, UNFINISHED),
     (CI, "pods", "list"): (GONE, UNFINISHED),

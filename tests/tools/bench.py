@@ -33,7 +33,6 @@ from far import away
 from repositories import Repository, make_repository
 from staging_cronjobs.model import values
 from staging_cronjobs.model.staged_version import StagedVersion
-from staging_cronjobs.output import terminal
 
 DATASET, VERSION = "ridge-snow", "0.2.0"
 STAGED = StagedVersion(DATASET, VERSION)
@@ -93,7 +92,18 @@ class Row:
     least: float
     most: float
     ratio: float  # to the first command of the group
+    cpu: float  # seconds that all its processes worked, the median: what a busy machine changes least
+    cpu_ratio: float
     megabytes: float  # of the largest process
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one run of a command took."""
+
+    seconds: float
+    cpu: float
+    megabytes: float
 
 
 def main() -> None:
@@ -139,8 +149,7 @@ def report(rows: Sequence[Row], options: argparse.Namespace) -> None:
     """The table and JSON, and where they are wanted."""
     shape = machine()
     print("; ".join(f"{k} {v}" for k, v in shape.items()))
-    cells = [(r.group, r.command, _time(r), f"{r.ratio:.2f}", f"{r.megabytes:.0f} MB") for r in rows]
-    terminal.table(("GROUP", "COMMAND", "MEDIAN (RANGE)", "RATIO", "MEMORY"), cells)
+    print(markdown(rows))
     document = json.dumps({"machine": shape, "rows": [asdict(row) for row in rows]}, indent=2)
     print(document)
     if options.json:
@@ -156,11 +165,12 @@ def markdown(rows: Sequence[Row]) -> str:
     """A table for each group."""
     lines: list[str] = []
     for group in dict.fromkeys(row.group for row in rows):
-        lines += [f"| {group} | median | range | ratio | memory |", "| --- | --- | --- | --- | --- |"]
+        lines += [f"| {group} | median | range | ratio | CPU | ratio | memory |", f"|{' --- |' * 7}"]
         for r in rows:
             if r.group == group:
                 span = f"{_short(r.least)} to {_short(r.most)}"
-                lines.append(f"| `{r.command}` | {_short(r.seconds)} | {span} | {r.ratio:.2f} | {r.megabytes:.0f} MB |")
+                worked = f"{_short(r.cpu)} | {r.cpu_ratio:.2f} | {r.megabytes:.0f} MB"
+                lines.append(f"| `{r.command}` | {_short(r.seconds)} | {span} | {r.ratio:.2f} | {worked} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -263,17 +273,18 @@ class Bench:
     def clean_up(self, count: int) -> None:
         """Several at once beside as many bare uninstalls; each is done once."""
         known = values.parse("bench", _yaml(self.folder / "values.yaml"))
-        took: dict[str, tuple[float, float]] = {}
+        took: dict[str, Took] = {}
         for number, how in enumerate(("helm uninstall --wait", "staging cleanup")):
             made = [self._install(known, f"8.{number}.{n}") for n in range(count)]
             if how.startswith("helm"):
                 found = [self.run(f"helm uninstall --wait --cascade foreground {staged.release}") for staged in made]
-                took[f"{count} times {how}"] = sum(f[1] for f in found), max(f[2] for f in found)
+                seconds, cpu = sum(f[1].seconds for f in found), sum(f[1].cpu for f in found)
+                took[f"{count} times {how}"] = Took(seconds, cpu, max(f[1].megabytes for f in found))
             else:
                 named = " ".join(f"--branch {staged.branch}" for staged in made)
-                took[f"{how} of {count}"] = self.run(f"staging cleanup --yes {named}")[1:]
-        first = next(iter(took.values()))[0]
-        self.rows += [Row("cleanup", how, s, s, s, s / first, m) for how, (s, m) in took.items()]
+                took[f"{how} of {count}"] = self.run(f"staging cleanup --yes {named}")[1]
+        for how, one in took.items():
+            self._add("cleanup", how, [one], next(iter(took.values())))
 
     def _install(self, known: values.Values, version: str) -> StagedVersion:
         staged = StagedVersion(DATASET, version)
@@ -286,19 +297,24 @@ class Bench:
 
     def compare(self, group: str, lines: Mapping[str, str], variables: Mapping[str, str] | None = None) -> None:
         """Run command lines in turn; the first run of each is not counted."""
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in lines}
+        found: dict[str, list[Took]] = {name: [] for name in lines}
         for run in range(self.runs + 1):
             for name, line in lines.items():
-                found[name].append(self.run(line.format(run=f"{time.time_ns()}-{run}"), **(variables or {}))[1:])
-        times = {name: [seconds for seconds, _ in runs[1:]] for name, runs in found.items()}
-        first = statistics.median(next(iter(times.values())))
-        for name, taken in times.items():
-            median, memory = statistics.median(taken), max(megabytes for _, megabytes in found[name])
-            self.rows.append(Row(group, name, median, min(taken), max(taken), median / first, memory))
-            print(f"{group}: {name}: {median:.2f} s, {median / first:.2f}", file=sys.stderr)
+                found[name].append(self.run(line.format(run=f"{time.time_ns()}-{run}"), **(variables or {}))[1])
+        first = _medians(next(iter(found.values()))[1:])
+        for name, runs in found.items():
+            self._add(group, name, runs[1:], first)
 
-    def run(self, line: str, given: str = "", **variables: str) -> tuple[str, float, float]:
-        """A command's standard output, its seconds, and the megabytes of its largest process; raises when it fails."""
+    def _add(self, group: str, name: str, runs: Sequence[Took], first: Took) -> None:
+        median, times = _medians(runs), [run.seconds for run in runs]
+        ratios = median.seconds / first.seconds, median.cpu / first.cpu
+        memory = max(run.megabytes for run in runs)
+        facts = (median.seconds, min(times), max(times), ratios[0], median.cpu, ratios[1], memory)
+        self.rows.append(Row(group, name, *facts))
+        print(f"{group}: {name}: {facts[0]:.2f} s, {ratios[0]:.2f}; CPU {ratios[1]:.2f}", file=sys.stderr)
+
+    def run(self, line: str, given: str = "", **variables: str) -> tuple[str, Took]:
+        """A command's standard output, and what it took; raises when it fails."""
         with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+") as out:
             stdin.write(given)
             stdin.seek(0)
@@ -320,7 +336,12 @@ class Bench:
             text = out.read()
         if process.returncode:
             raise RuntimeError(f"{line}: {said or text}")
-        return text, seconds, usage.ru_maxrss / 1024
+        return text, Took(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def _medians(runs: Sequence[Took]) -> Took:
+    middle = statistics.median
+    return Took(middle(r.seconds for r in runs), middle(r.cpu for r in runs), max(r.megabytes for r in runs))
 
 
 @contextmanager
@@ -349,10 +370,6 @@ def _yaml(file: Path) -> object:
     from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True).load(file.read_text())
-
-
-def _time(row: Row) -> str:
-    return f"{_short(row.seconds)} ({_short(row.least)} to {_short(row.most)})"
 
 
 def _short(seconds: float) -> str:

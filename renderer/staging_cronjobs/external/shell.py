@@ -67,7 +67,9 @@ def run(
     `timeout`, or, with `check`, fails.
     """
     what: dict[str, Any] = {"stdin": stdin, "cwd": cwd, "env": env, "timeout": timeout, "output": output}
-    process = _begun(program, args, what) or _start(program, args, **what)
+    process = _begun(program, args, what)
+    if process is None:  # one that has printed nothing counts as false
+        process = _start(program, args, **what)
     result = _finish(process, timeout=timeout, output=output)
     if check and result.code != 0:
         raise Outside(f"{Path(program).name} failed: {result.complaint}")

@@ -353,7 +353,7 @@ def test_questions_begun_ahead_are_asked_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_question_begun_ahead_is_asked_once(tmp_path: Path) -> None:
-    code = "import sys; print(open(sys.argv[1], 'a').write('x'))"
+    code = "import sys; open(sys.argv[1], 'a').write('x')"  # prints nothing
     file = tmp_path / "asked"
     with shell.ahead():
         for _ in range(2):
