@@ -101,9 +101,10 @@ def _explain(
     reason: str,
 ) -> NoReturn:
     """Raises what a failed upgrade has come to: `now` is the release, `later` its revisions since `old`."""
+    if now is None and old is None:
+        raise Outside(f"{cluster}: helm could not deploy {name} and deleted it again: {reason}")
     if now is None:
-        what = ", which somebody deleted meanwhile" if old else " and deleted it again"
-        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {reason}")
+        raise Outside(f"{cluster}: helm could not deploy {name}, which somebody deleted meanwhile: {reason}")
     if now.same_as(old):
         raise Outside(f"{cluster}: helm could not deploy {name}, and nothing has changed: {reason}")
     # A revision of this upgrade is there, as what failed or is stuck. Without one, others were faster.
@@ -114,9 +115,9 @@ def _explain(
             f"{now.revision} is {now.status}. Nothing of this one was done. Run it again if it should still be done"
         )
     if old and later and now.status == "deployed":
-        undone = any(now.newest.manifest == r.manifest for r in old.revisions)
-        what = " and rolled it back" if undone else ", because somebody else deployed it meanwhile"
-        raise Outside(f"{cluster}: helm could not deploy {name}{what}: {reason}")
+        if any(now.newest.manifest == r.manifest for r in old.revisions):
+            raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {reason}")
+        raise Outside(f"{cluster}: helm could not deploy {name}, because somebody else deployed it meanwhile: {reason}")
     raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it. It is {now.status}: {reason}; {AGAIN}")
 
 
