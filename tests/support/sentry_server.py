@@ -20,6 +20,7 @@ import time
 import unicodedata
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -565,6 +566,7 @@ class _Handler(Handler):
     def end(self) -> None:
         self.close_connection = True
         self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the client was faster
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_DELETE = do_POST = do_PUT = handle_request  # noqa: N815 - the names that the base class looks for
