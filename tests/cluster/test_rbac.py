@@ -108,7 +108,8 @@ class World:
     def deploy(self, staging: Staging, staged: StagedVersion, jobs: int = 2, **environment: str) -> Done:
         """Deploy so many of the dataset's jobs, from a catalogue on standard input."""
         self.repository.bump(DATASET, staged.version)  # every branch has the same commit
-        entry = self.dataset | {"version": staged.version, "cronjobs": self.dataset["cronjobs"][:jobs]}
+        store = {"primary_url": f"s3://weather-data/{DATASET}/v{staged.version}.icechunk", "replica_urls": []}
+        entry = self.dataset | store | {"version": staged.version, "cronjobs": self.dataset["cronjobs"][:jobs]}
         args = ("deploy", "--branch", staged.branch, "--docker-image", IMAGE, "--datasets", "-", "--allow-dirty")
         return staging(self.repository.path, *args, given=json.dumps([entry]), **environment)
 
