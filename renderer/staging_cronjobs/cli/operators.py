@@ -19,10 +19,12 @@ from .options import (
     Output,
     OutputOption,
     SentryToken,
+    StatusOutput,
     Version,
     Yes,
     cluster_of_main,
     meant,
+    meant_name,
     settings_for,
     settings_of_main,
     target,
@@ -50,6 +52,44 @@ def list_command(
 
     cluster = clusters.connect(settings_for(namespace, kube_context))
     terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
+
+
+@app.command(name="status")
+@reported
+def status_command(
+    name: Name = "",
+    check: Annotated[bool, typer.Option("--check", help="Exit 3 when something is wrong or unknown.")] = False,
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    sentry_token: SentryToken = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: Annotated[
+        StatusOutput, typer.Option("--output", "-o", help="Print for a terminal, as JSON, or as Markdown.")
+    ] = StatusOutput.table,
+) -> None:
+    """Show how each staged version and its jobs stand, what is wrong, and the commands that mend it."""
+    from datetime import UTC, datetime
+
+    from ..external import cluster as clusters
+    from ..external import git, sentry
+    from ..output import status as shown_status
+    from ..verbs import status
+
+    wanted, token = meant_name(name, branch, dataset_id, version), token_from(sentry_token)
+    place = git.placed(settings_for(namespace, kube_context), say)
+    project = sentry.connect(place.settings, token) if token else None
+    found = status.look(place, clusters.connect(place.settings), project, datetime.now(UTC), wanted)
+    if output is StatusOutput.json:
+        shown_status.as_json(found)
+    elif output is StatusOutput.markdown:
+        show_text(shown_status.as_markdown(found))
+    else:
+        shown_status.as_table(found)
+    github.summarise(lambda: shown_status.as_markdown(found))
+    if check and found.wrong:
+        raise Refused("something is wrong or unknown: see above")
 
 
 @app.command(name="timeline")

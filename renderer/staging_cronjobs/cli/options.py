@@ -26,6 +26,14 @@ class Output(StrEnum):
     json = "json"
 
 
+class StatusOutput(StrEnum):
+    """What `-o` of `staging status` takes."""
+
+    table = "table"
+    json = "json"
+    markdown = "markdown"
+
+
 Name = Annotated[
     str,
     typer.Argument(metavar="NAME", help="Any name of it: branch, release, CronJob, Job or pod.", show_default=False),
@@ -70,7 +78,6 @@ def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
 
     Raises `Usage` at once for what cannot be a name, or when several ways are used.
     """
-    from ..model.staged_version import checked_name
     from ..verbs import naming
 
     if not (name or branch or dataset_id or version):
@@ -81,10 +88,19 @@ def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
     if not name:
         staged = target(branch, dataset_id, version)
         return lambda _: (staged, "")
-    if branch or dataset_id or version:
-        raise Usage(f"{name!r} names the staged version already. Leave out --branch, --dataset-id and --version")
-    checked = checked_name(name)
+    checked = meant_name(name, branch, dataset_id, version)
     return lambda cluster: naming.find(cluster, [checked])[0]
+
+
+def meant_name(name: str, branch: str, dataset_id: str, version: str) -> str:
+    """One checked name of the staged version that is named in any way; empty when none is."""
+    from ..model.staged_version import checked_name
+
+    if name and (branch or dataset_id or version):
+        raise Usage(f"{name!r} names the staged version already. Leave out --branch, --dataset-id and --version")
+    if branch or dataset_id or version:
+        return target(branch, dataset_id, version).branch
+    return checked_name(name) if name else ""
 
 
 def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":

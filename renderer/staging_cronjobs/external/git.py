@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ OLDER = (".zattrs", ".zmetadata")  # of Zarr v2, which main may still have
 UNADDED = re.compile(r"(.*/)?([^/]+\.py|zarr\.json|pyproject\.toml)", re.DOTALL)  # untracked, yet part of what runs
 CODECOMMIT = re.compile(r"codecommit:(?:[^/]*:)?//(?:[^/@]*@)?([^/]+)")  # the URLs of git-remote-codecommit
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `git ls-remote` prints it
 BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it
 LINK, SUBMODULE = "120000", "160000"  # modes that git gives what is no file
@@ -154,8 +155,23 @@ class Checkout:
 
         What is not plain is left out: a template without an id or a version, or two of one id.
         """
+        return self._plain_versions(self._metadata_on_main())
+
+    def versions_of(self, dataset_ids: Collection[str]) -> dict[str, str | None]:
+        """The version on main, as fetched, of each of these datasets; None for one that main does not have.
+
+        Where that cannot be told, the dataset is left out: what is unreadable may be its template.
+        """
+        texts = self._metadata_on_main()
+        plain = self._plain_versions(texts)
+        hidden = any(text.startswith(LFS_POINTER) for text in texts.values())
+        missing = {i for i in dataset_ids if i not in plain and not hidden}
+        absent = {i for i in missing if not any(f'"{i}"' in text for text in texts.values())}
+        return {i: plain.get(i) for i in dataset_ids if i in plain or i in absent}
+
+    def _plain_versions(self, texts: Mapping[str, str]) -> dict[str, str]:
         found: dict[str, list[str]] = {}
-        for path, text in self._metadata_on_main().items():
+        for path, text in texts.items():
             if '"dataset_id"' not in text:
                 continue  # of a variable, say: most are
             try:
@@ -165,6 +181,26 @@ class Checkout:
             except Refused:
                 continue
         return {dataset_id: versions[0] for dataset_id, versions in found.items() if len(versions) == 1}
+
+    def behind(self, commits: Collection[str]) -> dict[str, int]:
+        """How many commits of main, as fetched, each of these commits lacks. Three programs, however many commits.
+
+        Those that this clone does not have are left out; a shallow clone knows nothing of this.
+        """
+        if self.shallow:
+            return {}
+        wanted = sorted({commit for commit in commits if COMMIT.fullmatch(commit)})
+        asked = self._git("cat-file", "--batch-check", stdin="".join(f"{commit}\n" for commit in (self._main, *wanted)))
+        there = [line.split(" ")[0] for line in asked.stdout.splitlines() if line.split(" ")[1:2] == ["commit"]]
+        main, known = there[0] if there else "", {*there} & {*wanted}
+        if not known:
+            return {}
+        base = self._git("merge-base", "--octopus", main, *known, check=False).stdout.split()
+        ends = "".join(f"{commit}\n" for commit in (main, *known, *(f"^{commit}" for commit in base)))
+        listed = self._git("rev-list", "--parents", "--stdin", stdin=ends).stdout.splitlines()
+        parents = {line.split(" ")[0]: line.split(" ")[1:] for line in listed}
+        of_main = _reached(parents, main)
+        return {commit: len(of_main - _reached(parents, commit)) for commit in known}
 
     def _metadata_on_main(self) -> dict[str, str]:
         """The texts of all that may be templates on main, by their paths."""
@@ -343,17 +379,32 @@ def with_main(own: Settings) -> tuple[Checkout, Settings]:
     return _settled(found, own)
 
 
+@dataclass(frozen=True)
+class Place:
+    """What is known of where releases are: see `place`."""
+
+    settings: Settings
+    checkout: Checkout | None  # None in no checkout
+    problem: str = ""  # why main is not as the remote has it now
+
+
 def place(own: Settings, say: Callable[[str], object]) -> Settings:
     """The settings with what main says about places, for work on a release; `say` gets what was used instead of main.
 
     A stage branch may be checked out: its own word on where releases are, and where a token goes, must not count.
     Raises `Outside` when a checkout is there and its main cannot be read.
     """
+    return placed(own, say).settings
+
+
+def placed(own: Settings, say: Callable[[str], object]) -> Place:
+    """The same, with the checkout."""
     found = find(own)
     if found is None:
-        return _without_main(own, say)
+        return Place(_without_main(own, say), None, f"{own.project} is in no git checkout")
     try:
-        return with_main(own)[1]
+        checkout, settings = with_main(own)
+        return Place(settings, checkout)
     except Outside as error:
         known = found._git("rev-parse", "--verify", "--quiet", "--end-of-options", found._main, check=False).code == 0
         if not known or not ("main" in own.given or own.main == Settings().main):
@@ -362,7 +413,8 @@ def place(own: Settings, say: Callable[[str], object]) -> Settings:
                 "this outside of the checkout."
             ) from None
         say(f"{error}. The settings of {found.remote}/{found.main} are those that were fetched last.")
-        return _settled(found, own)[1]
+        checkout, settings = _settled(found, own)
+        return Place(settings, checkout, str(error))
 
 
 def owner_and_name(url: str) -> str:
@@ -418,6 +470,18 @@ def _confirm_main(found: Checkout, own: Settings) -> None:
             f"{own.project / 'pyproject.toml'} says that main is {own.main!r}, and {where} says {default!r}. "
             "Both must name production's branch. Correct one of them, or set STAGING_MAIN."
         )
+
+
+def _reached(parents: Mapping[str, Sequence[str]], commit: str) -> set[str]:
+    """A commit and all that it has, of those whose parents are given."""
+    found: set[str] = set()
+    waiting = [commit]
+    while waiting:
+        one = waiting.pop()
+        if one in parents and one not in found:
+            found.add(one)
+            waiting += parents[one]
+    return found
 
 
 def _template(where: str, name: str, text: str) -> Template:

@@ -4,10 +4,12 @@ Ours means three marks at once: our label, Helm's mark of the same release, and 
 """
 
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import Outside
+from ..model import runs
 from ..model.values import LABEL
 from .cluster import Cluster, plain
 from .record import Release
@@ -68,6 +70,25 @@ def running(cluster: Cluster, cronjobs: Collection[str]) -> dict[str, Object]:
     return {name: jobs[name] for name in sorted(jobs) if _makers(jobs[name], "CronJob") & {*cronjobs}}
 
 
+def made(cluster: Cluster, plural: str) -> dict[str, list[Object]]:
+    """All Jobs of staged CronJobs by the CronJob's name, or all pods of those by the Job's."""
+    maker, found = {"jobs": "CronJob", "pods": "Job"}[plural], dict[str, list[Object]]()
+    for thing in cluster.get(plural, f"{LABEL}release"):
+        for name in _makers(thing, maker):
+            found.setdefault(name, []).append(thing)
+    return found
+
+
+def log_of(cluster: Cluster, job: str, *flags: str) -> str:
+    """The command line for the log of a Job, to copy."""
+    return _line(cluster, "logs", f"job/{job}", "--all-containers", *flags)
+
+
+def description_of(cluster: Cluster, kind: str, name: str) -> str:
+    """The command line for what the cluster knows of an object, its events included, to copy."""
+    return _line(cluster, "describe", kind, name)
+
+
 def made_by(job: Mapping[str, Any], cronjobs: Collection[str]) -> bool:
     """Whether one of these CronJobs made the Job, or a person from it."""
     return bool(_makers(job, "CronJob") & {*cronjobs})
@@ -109,9 +130,13 @@ def _delete(cluster: Cluster, kind: str, name: str, uid: str) -> None:
 
 
 def _over(job: Mapping[str, Any]) -> bool:
-    """Whether a Job has ended. `active` may be 0 between two attempts, and just after the Job was made."""
-    conditions = job.get("status", {}).get("conditions", [])
-    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+    """Whether a Job has ended."""
+    return bool(runs.condition(job))
+
+
+def _line(cluster: Cluster, *words: str) -> str:
+    where = ("--namespace", cluster.namespace, *(("--context", cluster.context) if cluster.context else ()))
+    return shlex.join(("kubectl", *words, *where))
 
 
 def _jobs(cluster: Cluster, release: Release) -> list[Object]:

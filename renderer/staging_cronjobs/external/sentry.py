@@ -59,6 +59,7 @@ class Monitor:
 
     slug: str
     id: str
+    states: tuple[str, ...] = field(default=(), compare=False)  # `disabled`, or what Sentry says of each environment
 
 
 def connect(settings: Settings, token: str) -> Project | None:
@@ -168,10 +169,19 @@ def _read(answer: "_Answer") -> Iterator[tuple[Monitor, tuple[str, str]]]:
     if not isinstance(content, list):
         raise TypeError("not a list")
     for entry in content:
-        monitor, owner = Monitor(str(entry["slug"]), str(entry["id"])), entry["project"]
+        monitor, owner = Monitor(str(entry["slug"]), str(entry["id"]), _states(entry)), entry["project"]
         if not SLUG.fullmatch(monitor.slug) or not ID.fullmatch(monitor.id):
             raise ValueError("no slug or id of Sentry's")
         yield monitor, (str(owner["slug"]), str(owner["id"]))
+
+
+def _states(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """What Sentry says of a monitor: words of its own, which may become more."""
+    if entry.get("status") == "disabled":
+        return ("disabled",)
+    found = entry.get("environments")
+    told = (one.get("status") for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
+    return tuple(sorted({str(status)[:40] for status in told}))
 
 
 def _unpacked(answer: "_Answer") -> bytes:

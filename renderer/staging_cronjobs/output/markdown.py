@@ -23,7 +23,7 @@ WORDS: dict[type[StagingError], str] = {Refused: "Refused", Superseded: "Superse
 
 def ended(error: StagingError) -> str:
     """One line: why a command did not do what it should."""
-    return f"**{WORDS.get(type(error), 'Failed')}:** {_prose(error.message)}"
+    return f"**{WORDS.get(type(error), 'Failed')}:** {prose(error.message)}"
 
 
 def deployed(outcome: "Outcome", now: datetime) -> str:
@@ -32,24 +32,24 @@ def deployed(outcome: "Outcome", now: datetime) -> str:
     main = f"main has v{_line(outcome.main_version)}" if outcome.main_version else "main does not have this dataset"
     parts = [
         [
-            f"### {_code(record.dataset_id)} v{_prose(record.version)} {'would be' if dry else 'is'} staged"
+            f"### {code(record.dataset_id)} v{prose(record.version)} {'would be' if dry else 'is'} staged"
             f"{', paused' if paused else ''}"
         ],
         ["Nothing was changed: this was a dry run."] if dry else [],
         [
-            f"Release {_code(outcome.release)} {'would be' if dry else 'was'} "
-            f"{'installed' if outcome.installed else 'upgraded'} ({_prose(str(outcome.cluster))}); {main}. "
-            f"It {'would run' if dry else 'runs'} {_code(record.image)}, commit {_code(record.commit[:12])}."
+            f"Release {code(outcome.release)} {'would be' if dry else 'was'} "
+            f"{'installed' if outcome.installed else 'upgraded'} ({prose(str(outcome.cluster))}); {main}. "
+            f"It {'would run' if dry else 'runs'} {code(record.image)}, commit {code(record.commit[:12])}."
         ],
         [f"Staggered: its schedules are {record.stagger} min later than in the dataset's code."]
         if record.stagger
         else [],
         ["| job | schedule | next, in UTC | CronJob |", "| --- | --- | --- | --- |"]
         + [_row(key, job, outcome, now) for key, job in outcome.values.jobs.items()],
-        _listed("Warnings", [_prose(text) for text in (*outcome.warnings, *outcome.notices)]),
+        _listed("Warnings", [prose(text) for text in (*outcome.warnings, *outcome.notices)]),
         _listed("Changes since the last deploy", _since(outcome.changes)),
         _listed("Differences from production", _beside(outcome.changes.production)),
-        _listed("Stores", [_code(store) for store in record.stores]),
+        _listed("Stores", [code(store) for store in record.stores]),
         [] if dry else ["**Next**", "", "```bash", *_next(outcome), "```"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -63,17 +63,17 @@ def _row(key: str, job: "Job", outcome: "Outcome", now: datetime) -> str:
         fires = "paused"
     else:
         fires = f"suspended by {'its own code' if spec.get('suspend') else 'the cluster'}"
-    cells = (_code(key), f"{_code(spec['schedule'])} {_prose(zone or 'UTC')}", fires, _code(job.name))
+    cells = (code(key), f"{code(spec['schedule'])} {prose(zone or 'UTC')}", fires, code(job.name))
     return f"| {' | '.join(cell.replace('|', '¦') for cell in cells)} |"
 
 
 def _since(changes: "Changes") -> list[str]:
     if changes.first:
         return []
-    lines = [f"{_code(key)} added" for key in changes.added]
-    lines += [f"{_code(key)} changed: {_fields(fields)}" for key, fields in changes.changed.items()]
-    lines += [f"removed: {', '.join(map(_code, changes.dropped))}"] if changes.dropped else []
-    lines += [f"stopped while running: Job {_code(job)}" for job in changes.stopped]
+    lines = [f"{code(key)} added" for key in changes.added]
+    lines += [f"{code(key)} changed: {_fields(fields)}" for key, fields in changes.changed.items()]
+    lines += [f"removed: {', '.join(map(code, changes.dropped))}"] if changes.dropped else []
+    lines += [f"stopped while running: Job {code(job)}" for job in changes.stopped]
     return lines or ["nothing changed"]
 
 
@@ -81,7 +81,7 @@ def _beside(production: dict[str, list[str] | None]) -> list[str]:
     if all(fields is None for fields in production.values()):
         return ["production has no job of this dataset in this namespace"] if production else []
     return [
-        f"{_code(key)}: {'not there' if fields is None else _fields(fields) or 'no difference'}"
+        f"{code(key)}: {'not there' if fields is None else _fields(fields) or 'no difference'}"
         for key, fields in production.items()
     ]
 
@@ -110,10 +110,10 @@ def _listed(title: str, lines: list[str]) -> list[str]:
 
 
 def _fields(fields: list[str]) -> str:
-    return ", ".join(map(_code, fields))
+    return ", ".join(map(code, fields))
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text as it is: nothing within is Markdown or HTML."""
     line = _line(text)
     fence = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
@@ -121,7 +121,7 @@ def _code(text: str) -> str:
     return f"{fence}{space}{line}{space}{fence}"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """A sentence of ours, which may quote anybody."""
     return MARKUP.sub(r"\\\1", _line(text))
 

@@ -9,6 +9,7 @@ from ..external.record import Release
 from ..model.staged_version import StagedVersion, meant_by
 
 Found = tuple[StagedVersion, str]  # the key is empty where the name is not one job's
+Unproven = dict[str, str]  # why a release cannot be read, by its name
 
 
 def find(cluster: Cluster, names: Sequence[str]) -> list[Found]:
@@ -16,7 +17,11 @@ def find(cluster: Cluster, names: Sequence[str]) -> list[Found]:
 
     Raises `Refused`, with close matches, for a name that no release in the namespace has.
     """
-    releases, unproven = record.listing(cluster)
+    return among(cluster, *record.listing(cluster), names)
+
+
+def among(cluster: Cluster, releases: Sequence[Release], unproven: Unproven, names: Sequence[str]) -> list[Found]:
+    """The same among releases that were listed before."""
     known = {release.values.record.staged_version: _jobs(release) for release in releases}
     found = []
     for name in names:
@@ -32,9 +37,7 @@ def _jobs(release: Release) -> dict[str, str]:
     return dict.fromkeys(release.job_names, "") | {job.name: key for key, job in jobs.items()}
 
 
-def _unknown(
-    cluster: Cluster, name: str, known: dict[StagedVersion, dict[str, str]], unproven: dict[str, str]
-) -> Refused:
+def _unknown(cluster: Cluster, name: str, known: dict[StagedVersion, dict[str, str]], unproven: Unproven) -> Refused:
     for release, why in unproven.items():
         if f"{name}-".startswith(f"{release}-"):
             return Refused(f"{name} is of release {release}, which cannot be read: {why}")

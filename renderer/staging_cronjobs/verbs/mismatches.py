@@ -1,0 +1,170 @@
+"""What is not as it should be with a staged version, in words, and the command that mends it."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..external import kubectl, record
+from ..external.cluster import Cluster
+from ..model import runs, schedules
+from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
+from ..model.values import Job
+
+LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
+FINE = {"", "none", "ok", "active", "disabled"}  # of a monitor that nobody need look at
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the words are about."""
+
+    cluster: Cluster
+    now: datetime
+    version: Standing
+    wanted: Mapping[str, Job]  # the jobs that were deployed, by key
+    cronjobs: Mapping[str, Object]  # all that carry the release's label, by name
+
+
+def problems(seen: Seen) -> Iterator[Problem]:
+    """All that is wrong, the release first."""
+    yield from _of_release(seen)
+    if seen.version.status not in record.GOING:
+        yield from _of_git(seen.version)
+    for job in seen.version.jobs:
+        cronjob = seen.cronjobs.get(job.name)
+        if seen.version.status == "deployed":
+            yield from _of_cronjob(job, cronjob, seen)
+        yield from _of_runs(job, cronjob, seen)
+
+
+def notes(version: Standing) -> Iterator[Problem]:
+    """What is right as it is, and worth knowing."""
+    if version.status in record.GOING:
+        return
+    if version.legacy:
+        yield Problem(f"main is at {version.main}: this is a legacy version, kept until you clean it up")
+    if version.paused and version.main != version.version:
+        waits = not version.legacy and not any(job.last_success for job in version.jobs)
+        text = "it is paused, and waits for its first backfill. After that:" if waits else "it is paused. To go on:"
+        yield Problem(text, (_staging("resume", version.branch),))
+    if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
+        yield Problem(f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}")
+
+
+def unproven(cluster: Cluster, release: str, why: str) -> Problem:
+    """A record that is not believed."""
+    listed = ("kubectl", "get", record.driver(), "--selector", f"owner=helm,name={release}")
+    return Problem(f"it cannot be read: {why}", (shlex.join((*listed, "--namespace", cluster.namespace)),))
+
+
+def without_release(branch: str) -> Problem:
+    """A branch that nothing was deployed from."""
+    text = f"branch {branch} has no release here. Its deploy is still to come, is running, or has failed"
+    return Problem(text, (_deploy(branch),))
+
+
+def _of_release(seen: Seen) -> Iterator[Problem]:
+    version, status = seen.version, seen.version.status
+    age = (seen.now - datetime.fromisoformat(version.updated)).total_seconds()
+    if status in record.GOING:
+        yield Problem(f"its cleanup is not finished: Helm says {status}", (_staging("cleanup", version.branch),))
+    elif status == "failed":
+        yield Problem("its last deploy failed, and could not be rolled back", (_deploy(version.branch),))
+    elif status.startswith("pending"):
+        if age > seen.cluster.timeout_seconds:  # else its deploy is at work
+            yield Problem(f"Helm says {status}: a deploy of it was killed", (_deploy(version.branch),))
+    elif status != "deployed":
+        yield Problem(f"Helm says {status}", (_deploy(version.branch),))
+
+
+def _of_git(version: Standing) -> Iterator[Problem]:
+    if version.head is None:
+        cleanup = _staging("cleanup", "--dataset-id", version.dataset_id, "--version", version.version)
+        yield Problem(f"branch {version.branch} is gone, and the release is still here", (cleanup,))
+    elif version.head not in (UNKNOWN, version.clean_commit):
+        yield Problem(
+            f"branch {version.branch} is at {version.head[:12]}, and {version.clean_commit[:12]} is deployed. The "
+            "deploy of the last push is still to come, is running, or has failed",
+            (_deploy(version.branch),),
+        )
+    if version.main == version.version:
+        first = () if version.paused else (_staging("pause", version.branch),)
+        state = "this one is paused" if version.paused else "both write the same stores"
+        yield Problem(f"main has version {version.version} too: {state}", (*first, "staging cleanup --promoted"))
+    elif version.main == UNREADABLE:
+        yield Problem(f"main's version of {version.dataset_id} is unknown, because its template cannot be read there")
+
+
+def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterator[Problem]:
+    """Where a CronJob is not as it was deployed."""
+    version, wanted = seen.version, seen.wanted[job.key]
+    put_right = _staging("pause" if version.paused else "resume", version.branch)
+    if cronjob is None:
+        yield Problem(f"CronJob {job.name} is missing", (put_right,))
+        return
+    if kubectl.owner(cronjob) != (version.release, seen.cluster.namespace):
+        described = kubectl.description_of(seen.cluster, "cronjob", job.name)
+        yield Problem(f"CronJob {job.name} has the name of a job of this release, but is not its own", (described,))
+        return
+    if job.suspended and not (version.paused or wanted.spec.get("suspend")):
+        yield Problem(f"CronJob {job.name} is suspended, and nobody paused the version", (put_right,))
+    elif not job.suspended and (version.paused or wanted.spec.get("suspend")):
+        why = "the version is paused" if version.paused else "its own code suspends it"
+        yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
+    again = (_deploy(version.branch),)
+    for name in ("schedule", "timeZone"):
+        if (now := cronjob["spec"].get(name)) != (then := wanted.spec.get(name)):
+            yield Problem(f"CronJob {job.name} has {name} {now or 'none'}, but {then or 'none'} was deployed", again)
+    for writer in sorted({*_writers(cronjob)}):
+        yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", again)
+
+
+def _writers(cronjob: Object) -> Iterator[str]:
+    """Who but Helm has written what the Jobs of a CronJob are made from: the API server keeps account of that."""
+    for entry in cronjob["metadata"].get("managedFields") or []:
+        written = entry.get("fieldsV1", {}).get("f:spec", {})
+        if entry.get("manager") != "helm" and "f:jobTemplate" in written:
+            yield f"{entry.get('manager', '')}, {entry.get('time', '')}"
+
+
+def _of_runs(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterator[Problem]:
+    failure, again = job.last_failure, _staging("run", job.name)
+    for run in job.running:
+        if run.state == runs.STUCK:
+            kind, name = ("pod", run.pod) if run.pod else ("job", run.name)
+            shown = kubectl.description_of(seen.cluster, kind, name), kubectl.log_of(seen.cluster, run.name)
+            yield Problem(f"Job {run.name} does not get on: {run.reason}", shown)
+    if failure and (job.last_success or "") <= failure.ended:
+        log = kubectl.log_of(seen.cluster, failure.name)
+        kept = log if failure.pod else kubectl.description_of(seen.cluster, "job", failure.name)
+        yield Problem(f"Job {failure.name} failed: {failure.reason}", (kept, again))
+    elif cronjob and job.suspended is False and job.known and not job.running:
+        yield from _of_times(job, cronjob, seen)
+    if job.suspended is False and {*job.monitor.split(", ")} - FINE:
+        yield Problem(f"Sentry says {job.monitor} of monitor {job.name}")
+
+
+def _of_times(job: JobStanding, cronjob: Object, seen: Seen) -> Iterator[Problem]:
+    """What the times of a CronJob tell where there is no Job to tell it."""
+    status, described = cronjob.get("status", {}), kubectl.description_of(seen.cluster, "cronjob", job.name)
+    last, made = status.get("lastScheduleTime", ""), cronjob["metadata"]["creationTimestamp"]
+    if status.get("active"):
+        return  # its Job has just begun, or just ended
+    if last > (job.last_success or ""):
+        text = f"the run of {job.name} at {last} did not succeed, and its Job is gone"
+        yield Problem(text, (described, _staging("run", job.name)))
+    since = datetime.fromisoformat(max(last, made, seen.version.updated))
+    for due in schedules.fires(job.schedule, job.time_zone, since):
+        if due + LATE < seen.now:
+            yield Problem(f"{job.name} should have run at {due:%Y-%m-%d %H:%M} UTC, and did not", (described,))
+
+
+def _deploy(branch: str) -> str:
+    return f"{_staging('deploy', '--branch', branch)} --docker-image IMAGE"
+
+
+def _staging(*words: str) -> str:
+    return shlex.join(("staging", *words))

@@ -1,0 +1,352 @@
+"""`staging status`: what is told of versions, branches, jobs and monitors, each by a real one that is so."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from hostile import Hostile
+from live import Namespace, Staging, wait_until
+from repositories import Repository
+from sentry_server import CONFIG
+from staged import RUN_SECONDS, Sentry, install, names, push, push_other
+from staging_cronjobs.model.staged_version import StagedVersion
+
+OUTSIDE, REFUSED, USAGE = 4, 3, 2
+RIDGE = StagedVersion("ridge-snow", "0.2.0")
+UPDATE, VALIDATE = names(RIDGE)
+EXIT_CODE = "staging-cronjobs.test/exit-code"
+NOWHERE = {"nodeSelector": {"no-such": "node"}}  # kwok has no hand in a pod that no node takes
+one_major = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+pytestmark = one_major
+
+
+def told(staging: Staging, repository: Repository, *args: str, **environment: str) -> dict[str, Any]:
+    """What `-o json` says of the one staged version that there is, or that is named."""
+    done = staging.run(repository.path, "status", "-o", "json", *args, code=0, given="", **environment)
+    (version,) = done.json["versions"]
+    return version
+
+
+def problems(version: Mapping[str, Any]) -> list[str]:
+    return [problem["text"] for problem in version["problems"]]
+
+
+def commands(version: Mapping[str, Any]) -> list[str]:
+    return [command for problem in version["problems"] for command in problem["commands"]]
+
+
+def start(live: Namespace, cron_job: str, name: str, **pod: Any) -> str:
+    """A Job of a CronJob whose pod is changed; gives the Job's name."""
+    job = json.loads(
+        live.kubectl("create", "job", f"--from=cronjob/{cron_job}", name, "--dry-run=client", "-o", "json")
+    )
+    template = job["spec"]["template"]
+    template["metadata"]["annotations"] = {RUN_SECONDS: "0", **pod.pop("annotations", {})}
+    job["spec"] |= pod.pop("job", {"backoffLimit": 0})
+    template["spec"] |= pod
+    assert live.create(job).accepted
+    return name
+
+
+def pod_of(live: Namespace, job: str) -> str:
+    wait_until(lambda: live.names("pods", f"job-name={job}"), what="the Job has a pod")
+    return live.names("pods", f"job-name={job}")[0]
+
+
+def waiting(live: Namespace, job: str, reason: str, message: str) -> None:
+    """Write into a pod's status what kubelet would."""
+    (name,) = [pod_of(live, job)]
+    wait_until(lambda: live.get("pods", name)["status"].get("conditions"), what="the scheduler has looked at it")
+    state = {"waiting": {"reason": reason, "message": message}}
+    container = live.get("pods", name)["spec"]["containers"][0]
+    entry = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False, "restartCount": 0}
+    status = json.dumps({"status": {"containerStatuses": [{**entry, "state": state}]}})
+    live.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "--patch", status)
+
+
+def over(live: Namespace, job: str) -> bool:
+    return any(
+        c["type"] in ("Complete", "Failed") and c["status"] == "True"
+        for c in live.get("jobs", job)["status"].get("conditions", [])
+    )
+
+
+def test_a_version_as_it_should_be(staging: Staging, repository: Repository) -> None:
+    made = install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    done = staging.run(repository.path, "status", "--check")
+    assert f"ridge-snow v{RIDGE.version}  deployed, " in done.stdout and RIDGE.release in done.stdout
+    assert f"at {made.record.commit[:12]}, as deployed; behind main: 0 commits" in done.stdout
+    assert "0.1.0, older than this" in done.stdout and "no run yet, next " in done.stdout
+    assert done.stdout.endswith("\n1 staged versions, none with something wrong.\n")
+    version = told(staging, repository)
+    assert (version["head"], version["behind"], version["main"]) == (made.record.commit, 0, "0.1.0")
+    assert version["problems"] == version["notes"] == []
+
+
+def test_nothing_staged(staging: Staging, repository: Repository) -> None:
+    assert "No staged versions in" in staging.run(repository.path, "status", "--check").stdout
+
+
+def test_what_a_checkout_would_say_is_unknown_without_one(staging: Staging, repository: Repository) -> None:
+    install(staging, repository, RIDGE)
+    elsewhere = repository.path.parent
+    done = staging.run(elsewhere, "status", "--check", code=REFUSED)
+    assert "  unknown: " in done.stdout and "is in no git checkout" in " ".join(done.stdout.split())
+    found = staging.run(elsewhere, "status", "-o", "json").json
+    (version,) = found["versions"]
+    assert (version["head"], version["main"], version["behind"]) == ("unknown", "unknown", None)
+    assert len(found["unknown"]) == 1 and version["problems"] == []
+
+
+def test_a_remote_that_does_not_answer_leaves_its_side_unknown(staging: Staging, repository: Repository) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    staging.run(repository.path, "status", "--check")
+    repository.remote.rename(repository.remote.with_name("away.git"))
+    found = staging.run(repository.path, "status", "-o", "json").json
+    assert found["versions"][0]["head"] == found["versions"][0]["main"] == "unknown"
+    assert "cannot read main of origin" in found["unknown"][0]["text"]
+    staging.run(repository.path, "status", "--check", code=REFUSED)
+
+
+def test_a_branch_that_moved_and_one_that_is_gone(staging: Staging, repository: Repository) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    head = push_other(repository, RIDGE)
+    version = told(staging, repository)
+    assert version["head"] == head and version["commit"] != head
+    (text,) = problems(version)
+    assert f"is at {head[:12]}, and {version['commit'][:12]} is deployed" in text
+    assert commands(version) == [f"staging deploy --branch {RIDGE.branch} --docker-image IMAGE"]
+
+    repository.delete_remote_branch(RIDGE.branch)
+    version = told(staging, repository)
+    assert version["head"] is None
+    assert problems(version) == [f"branch {RIDGE.branch} is gone, and the release is still here"]
+    assert commands(version) == [f"staging cleanup --dataset-id {RIDGE.dataset_id} --version {RIDGE.version}"]
+
+
+def test_a_branch_that_was_never_deployed(staging: Staging, repository: Repository) -> None:
+    push(repository, RIDGE)
+    version = told(staging, repository)
+    assert (version["status"], version["branch"]) == ("not deployed", RIDGE.branch)
+    assert "has no release here" in problems(version)[0]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_main_that_is_behind_the_same_ahead_and_gone(staging: Staging, repository: Repository, paused: bool) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    if paused:
+        staging.run(repository.path, "pause", RIDGE.branch)
+        assert "waits for its first backfill" in told(staging, repository)["notes"][0]["text"]
+    repository.bump("ridge-snow", "0.2.0")
+    repository.commit()
+    repository.push("main")
+    version = told(staging, repository)
+    assert (version["main"], version["behind"]) == ("0.2.0", 1)
+    assert problems(version) == [
+        f"main has version 0.2.0 too: {'this one is paused' if paused else 'both write the same stores'}"
+    ]
+    pause = [] if paused else [f"staging pause {RIDGE.branch}"]
+    assert commands(version) == [*pause, "staging cleanup --promoted"]
+
+    repository.bump("ridge-snow", "0.3.0")
+    repository.commit()
+    repository.push("main")
+    version = told(staging, repository)
+    assert version["main"] == "0.3.0" and version["problems"] == []
+    assert "this is a legacy version" in version["notes"][0]["text"]
+    assert [note["text"] for note in version["notes"][1:]] == (["it is paused. To go on:"] if paused else [])
+
+    template = f"{repository.template_path('ridge-snow')}/zarr.json"
+    repository.write(template, "{")
+    repository.commit()
+    repository.push("main")
+    version = told(staging, repository)
+    assert version["main"] is None and version["behind"] == 3  # nothing on main names it any more
+    repository.write(template, '{"dataset_id": "ridge-snow"')
+    repository.commit()
+    repository.push("main")
+    assert "its template cannot be read there" in problems(told(staging, repository))[0]
+
+
+def test_a_version_of_another_repository_is_not_compared(staging: Staging, repository: Repository) -> None:
+    install(staging, repository, RIDGE, owner="somebody/else")
+    version = told(staging, repository)
+    assert (version["head"], version["main"], version["ours"]) == ("unknown", "unknown", False)
+    assert version["problems"] == []
+    assert "of somebody/else, head unknown" in staging.run(repository.path, "status").stdout
+
+
+# Jobs
+
+
+def test_jobs_that_ran_well_and_that_run(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    start(live, UPDATE, "done")
+    start(live, VALIDATE, "running", annotations={RUN_SECONDS: "3600"})
+    wait_until(lambda: over(live, "done"), what="the Job is done")
+    pod_of(live, "running")
+    update, validate = told(staging, repository)["jobs"]
+    assert update["last_success"] and not update["running"] and not update["last_failure"]
+    assert [(run["name"], run["state"]) for run in validate["running"]] == [("running", "running")]
+    text = staging.run(repository.path, "status", "--check").stdout
+    assert "succeeded " in text and "runs for " in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "why", "line"),
+    [
+        ("image", "image i is not pulled (ImagePullBackOff)", "kubectl describe pod"),
+        ("secret", 'container worker cannot start: secret "sentry" not found', "kubectl describe pod"),
+        ("node", "no node takes its pod: ", "kubectl describe pod"),
+        ("exit code", "exit code 3", "kubectl logs job/it"),
+        ("deadline", "deadline exceeded (1 s)", "kubectl "),
+        ("pods gone", "; its pods are gone", "kubectl describe job it"),
+    ],
+)
+def test_a_failing_job_is_told_with_its_reason_and_the_line_for_its_log(
+    staging: Staging, repository: Repository, live: Namespace, kind: str, why: str, line: str
+) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    if kind == "image":
+        start(live, UPDATE, "it", **NOWHERE)
+        waiting(live, "it", "ImagePullBackOff", "Back-off pulling image")
+    elif kind == "secret":
+        start(live, UPDATE, "it", **NOWHERE)
+        waiting(live, "it", "CreateContainerConfigError", 'secret "sentry" not found')
+    elif kind == "node":
+        start(live, UPDATE, "it", **NOWHERE)
+        wait_until(lambda: live.get("pods", pod_of(live, "it"))["status"].get("conditions"))
+    elif kind == "deadline":
+        start(live, UPDATE, "it", annotations={RUN_SECONDS: "3600"}, job={"activeDeadlineSeconds": 1})
+        wait_until(lambda: over(live, "it"), what="the deadline")
+    else:
+        start(live, UPDATE, "it", annotations={EXIT_CODE: "3"})
+        wait_until(lambda: over(live, "it"), what="the Job failed")
+        if kind == "pods gone":
+            live.delete("pods", pod_of(live, "it"))
+            wait_until(lambda: not live.names("pods"), what="the pod is gone")
+    version = told(staging, repository)
+    (text,) = problems(version)
+    assert text.startswith("Job it ") and why in text, text
+    assert any(command.startswith(line) for command in commands(version)), version["problems"]
+    assert all(f"--namespace {live.name}" in c for c in commands(version) if c.startswith("kubectl"))
+    narrow = staging.run(repository.path, "status", "--check", code=REFUSED, COLUMNS="80").stdout
+    for command in commands(version):
+        assert f"      {command}\n" in narrow  # whole, on a line of its own
+    others = [row for row in narrow.splitlines() if not row.startswith("      ") and RIDGE.release not in row]
+    assert max(map(len, others)) <= 80, narrow
+    shown = staging.run(repository.path, "status", "-o", "markdown").stdout
+    assert "```bash" in shown and "| version | state |" in shown
+
+
+def test_a_failure_that_a_later_run_mended_is_told_and_not_wrong(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    start(live, UPDATE, "bad", annotations={EXIT_CODE: "3"})
+    wait_until(lambda: over(live, "bad"), what="the Job failed")
+    staging.run(repository.path, "status", "--check", code=REFUSED)
+    time.sleep(1.1)  # times of Kubernetes are whole seconds
+    start(live, UPDATE, "good")
+    wait_until(lambda: over(live, "good"), what="the Job is done")
+    text = staging.run(repository.path, "status", "--check").stdout
+    assert "(exit code 3)" in text
+
+
+def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    status = {"lastScheduleTime": "2026-01-05T09:00:00Z", "lastSuccessfulTime": "2026-01-04T09:00:00Z"}
+    live.kubectl("patch", "cronjob", UPDATE, "--subresource=status", "--patch", json.dumps({"status": status}))
+    version = told(staging, repository)
+    assert f"the run of {UPDATE} at 2026-01-05T09:00:00Z did not succeed, and its Job is gone" in problems(version)
+
+
+# What somebody did by hand
+
+
+def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": true, "schedule": "1 1 1 1 1"}}')
+    live.delete("cronjobs", VALIDATE)
+    version = told(staging, repository)
+    assert problems(version) == [
+        f"CronJob {UPDATE} is suspended, and nobody paused the version",
+        f"CronJob {UPDATE} has schedule 1 1 1 1 1, but {version['jobs'][1]['schedule']} was deployed",
+        f"CronJob {VALIDATE} is missing",
+    ]
+    assert commands(version)[0] == commands(version)[2] == f"staging resume {RIDGE.branch}"
+    staging.run(repository.path, *commands(version)[0].split()[1:])
+    assert told(staging, repository)["problems"] == []
+
+    staging.run(repository.path, "pause", RIDGE.branch)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": false}}')
+    version = told(staging, repository)
+    assert problems(version) == [f"CronJob {UPDATE} is not suspended, but the version is paused"]
+    staging.run(repository.path, *commands(version)[0].split()[1:])
+    assert told(staging, repository)["problems"] == []
+
+    pod = {"template": {"spec": {"dnsPolicy": "Default"}}}
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": {"jobTemplate": {"spec": pod}}}))
+    (text,) = problems(told(staging, repository))
+    assert f"CronJob {UPDATE} was changed by hand after its deploy (kubectl-patch, 20" in text
+
+
+# Who is asked
+
+
+def test_any_name_means_its_version(staging: Staging, repository: Repository, live: Namespace) -> None:
+    other = StagedVersion("ridge-snow", "0.3.0")
+    for staged in (RIDGE, other):
+        install(staging, repository, staged)
+        push(repository, staged)
+    assert len(staging.run(repository.path, "status", "-o", "json").json["versions"]) == 2
+    for name in (RIDGE.branch, RIDGE.release, UPDATE, f"{UPDATE}-29926541"):
+        assert told(staging, repository, name)["version"] == RIDGE.version
+    assert told(staging, repository, "--branch", other.branch)["version"] == other.version
+    assert "Did you mean" in staging.run(repository.path, "status", f"{RIDGE.release}x", code=REFUSED).stderr
+    staging.run(repository.path, "status", RIDGE.branch, "--branch", RIDGE.branch, code=USAGE)
+
+
+def test_a_cluster_that_cannot_be_asked_is_an_error(staging: Staging, repository: Repository) -> None:
+    done = staging.run(repository.path, "status", code=OUTSIDE, STAGING_KUBE_CONTEXT="no-such-context")
+    assert "no-such-context" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["table", "json", "markdown"])
+def test_what_a_pod_says_does_nothing_to_a_terminal_or_a_page(
+    staging: Staging, repository: Repository, live: Namespace, hostile: Hostile, output: str
+) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    start(live, UPDATE, "it", **NOWHERE)
+    waiting(live, "it", "CreateContainerError", "\x1b[31m\u202e<script>\n::error::`x`|\n##[error]y")
+    done = staging.run(repository.path, "status", "-o", output, GITHUB_ACTIONS="true")
+    assert not {"\x1b", "\u202e"} & {*done.stdout}
+    assert not [line for line in done.stdout.splitlines() if line.lstrip().startswith("::") or "##[" in line]
+    assert output != "markdown" or r"\<script\>" in done.stdout
+    hostile.tried("terminal text", done.stdout + done.stderr)
+
+
+def test_monitors_are_told_where_a_token_is(staging: Staging, repository: Repository, sentry: Sentry) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    sentry.server.check_in(UPDATE, sentry.project, CONFIG, status="error")
+    update, validate = told(staging, repository, **sentry.environment)["jobs"]
+    assert (update["monitor"], validate["monitor"]) == ("error", "none")
+    assert problems(told(staging, repository, **sentry.environment)) == [f"Sentry says error of monitor {UPDATE}"]
+    assert {job["monitor"] for job in told(staging, repository)["jobs"]} == {""}
+    away = sentry.environment | {"SENTRY_URL": "http://127.0.0.1:9"}
+    found = staging.run(repository.path, "status", "-o", "json", code=0, given="", **away).json
+    assert "does not answer" in found["unknown"][0]["text"]
