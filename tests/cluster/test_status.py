@@ -81,7 +81,7 @@ def test_a_version_as_it_should_be(staging: Staging, repository: Repository) -> 
     assert f"ridge-snow v{RIDGE.version}  deployed, " in done.stdout and RIDGE.release in done.stdout
     assert f"at {made.record.commit[:12]}, as deployed; behind main: 0 commits" in done.stdout
     assert "0.1.0, older than this" in done.stdout and "no run yet, next " in done.stdout
-    assert done.stdout.endswith("\n1 staged versions, none with something wrong.\n")
+    assert done.stdout.endswith("\n1 staged version, none with something wrong.\n")
     version = told(staging, repository)
     assert (version["head"], version["behind"], version["main"]) == (made.record.commit, 0, "0.1.0")
     assert version["problems"] == version["notes"] == []

@@ -165,7 +165,8 @@ def _summary(found: "Status") -> str:
     if not found.versions and not found.unknown:
         return f"No staged versions in {found.cluster}."
     bad = sum(bool(version.problems) for version in found.versions)
-    told = [f"{len(found.versions)} staged versions, {bad or 'none'} with something wrong."]
+    count = len(found.versions)
+    told = [f"{count} staged version{'' if count == 1 else 's'}, {bad or 'none'} with something wrong."]
     told += ["Not everything could be asked."] if found.unknown else []
     return " ".join(told)
 
