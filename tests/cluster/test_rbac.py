@@ -21,7 +21,7 @@ MANIFEST = Path(__file__).parents[2] / "docs" / "rbac.yaml"
 PLACEHOLDER = "namespace: weather"
 CI, OPERATOR = "staging-ci", "staging-operator"
 DATASET = "ridge-snow"
-OUTSIDE, UNFINISHED = 4, 5
+REFUSED, OUTSIDE, UNFINISHED = 3, 4, 5
 GROUP = "rbac.authorization.k8s.io"
 GROUPS = {"jobs": "batch", "cronjobs": "batch"}  # all else is in the core group
 
@@ -77,6 +77,7 @@ def test_the_whole_cycle_with_exactly_these_rights(
     repository.stage(staged.dataset_id, staged.version)
     ci.run(repository.path, *deploy)
     assert [row["release"] for row in operator.run(repository.path, "list", "-o", "json").json] == [staged.release]
+    operator.run(repository.path, "status", "--check", *target)
     operator.run(repository.path, "pause", *target)
     operator.run(repository.path, "resume", *target)
     ci.run(repository.path, *deploy, "--skip-job", "archive-grib-files")
@@ -116,7 +117,7 @@ class World:
     def account(self, right: Right, folder: Path) -> Staging:
         """The program as an account with all rights of a role but this one."""
         role, resource, verb = right
-        name = f"{role}-{resource}-{verb}"
+        name = f"{role}-{resource}-{verb}".replace("/", "-")
         less = [
             {**rule, "verbs": [v for v in rule["verbs"] if resource not in rule["resources"] or v != verb]}
             for rule in rules()[role]
@@ -177,6 +178,8 @@ CASES: dict[Right, tuple[str, int]] = {
     (OPERATOR, "jobs", "list"): ("cleanup", UNFINISHED),
     (OPERATOR, "jobs", "create"): ("run", OUTSIDE),
     (OPERATOR, "pods", "list"): ("cleanup", UNFINISHED),
+    (OPERATOR, "pods", "get"): ("logs", OUTSIDE),
+    (OPERATOR, "pods/log", "get"): ("logs", OUTSIDE),
 }
 OPTIONAL = [(CI, kind, "get") for kind in ("configmaps", "persistentvolumeclaims", "serviceaccounts")]
 WORDS = {(CI, "secrets", "update"): "lack the right to update secrets"}  # Helm has none of Kubernetes' own
@@ -231,9 +234,24 @@ def test_an_operators_command_without_one_right_names_it(world: World, right: Ri
         "sweep": (),
         "pause": ("--branch", staged.branch),
         "run": ("--branch", staged.branch, "--key", "update"),
+        "logs": ("--branch", staged.branch),
         "cleanup": ("--branch", staged.branch, "--yes"),
     }
+    if command == "logs":
+        world.admin.run(world.repository.path, "run", *args["run"])
+        wait_until(lambda: world.live.names("pods", f"staging-cronjobs/release={staged.release}"))
+    if right[1] in ("jobs", "pods") and right[2] == "list":
+        check_status(operator, world, staged, right[1])
     check(operator(world.repository.path, command, *args[command]), right, code)
+
+
+def check_status(operator: Staging, world: World, staged: StagedVersion, kind: str) -> None:
+    """What may not be listed is unknown, and so it is wrong."""
+    found = operator.run(world.repository.path, "status", "-o", "json", staged.branch).json
+    (problem,) = found["unknown"]
+    assert f'cannot list resource "{kind}"' in problem["text"]
+    assert found["versions"][0]["jobs"][0]["known"] is (kind == "pods")
+    operator.run(world.repository.path, "status", "--check", staged.branch, code=REFUSED)
 
 
 def check(done: Done, right: Right, code: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hostile import Hostile
 from live import Namespace, Staging, wait_until
 from repositories import Repository
+from running import EXIT_CODE, NOWHERE, over, pod_of, start, waiting
 from sentry_server import CONFIG
 from staged import RUN_SECONDS, Sentry, install, names, push, push_other
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -17,8 +18,6 @@ from staging_cronjobs.model.staged_version import StagedVersion
 OUTSIDE, REFUSED, USAGE = 4, 3, 2
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
 UPDATE, VALIDATE = names(RIDGE)
-EXIT_CODE = "staging-cronjobs.test/exit-code"
-NOWHERE = {"nodeSelector": {"no-such": "node"}}  # kwok has no hand in a pod that no node takes
 one_major = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 pytestmark = one_major
 
@@ -36,42 +35,6 @@ def problems(version: Mapping[str, Any]) -> list[str]:
 
 def commands(version: Mapping[str, Any]) -> list[str]:
     return [command for problem in version["problems"] for command in problem["commands"]]
-
-
-def start(live: Namespace, cron_job: str, name: str, **pod: Any) -> str:
-    """A Job of a CronJob whose pod is changed; gives the Job's name."""
-    job = json.loads(
-        live.kubectl("create", "job", f"--from=cronjob/{cron_job}", name, "--dry-run=client", "-o", "json")
-    )
-    template = job["spec"]["template"]
-    template["metadata"]["annotations"] = {RUN_SECONDS: "0", **pod.pop("annotations", {})}
-    job["spec"] |= pod.pop("job", {"backoffLimit": 0})
-    template["spec"] |= pod
-    assert live.create(job).accepted
-    return name
-
-
-def pod_of(live: Namespace, job: str) -> str:
-    wait_until(lambda: live.names("pods", f"job-name={job}"), what="the Job has a pod")
-    return live.names("pods", f"job-name={job}")[0]
-
-
-def waiting(live: Namespace, job: str, reason: str, message: str) -> None:
-    """Write into a pod's status what kubelet would."""
-    (name,) = [pod_of(live, job)]
-    wait_until(lambda: live.get("pods", name)["status"].get("conditions"), what="the scheduler has looked at it")
-    state = {"waiting": {"reason": reason, "message": message}}
-    container = live.get("pods", name)["spec"]["containers"][0]
-    entry = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False, "restartCount": 0}
-    status = json.dumps({"status": {"containerStatuses": [{**entry, "state": state}]}})
-    live.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "--patch", status)
-
-
-def over(live: Namespace, job: str) -> bool:
-    return any(
-        c["type"] in ("Complete", "Failed") and c["status"] == "True"
-        for c in live.get("jobs", job)["status"].get("conditions", [])
-    )
 
 
 def test_a_version_as_it_should_be(staging: Staging, repository: Repository) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Refused, StagingError, Usage
+from ..errors import Outside, Refused, StagingError, Usage
 from ..output import github
 from ..output.github import shown
 from ..output.printing import say, show, show_text
@@ -90,6 +90,37 @@ def status_command(
     github.summarise(lambda: shown_status.as_markdown(found))
     if check and found.wrong:
         raise Refused("something is wrong or unknown: see above")
+
+
+@app.command(name="logs")
+@reported
+def logs_command(
+    name: Name = "",
+    key: Annotated[str, typer.Option(help="Key of the job, such as update. Needless if NAME is a job's.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="The last Job that failed, or does not start.")] = False,
+    tail: Annotated[int, typer.Option(min=1, help="How many lines of the log.")] = 50,
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Show the end of the log of the last Job, and why it failed."""
+    from datetime import UTC, datetime
+
+    from ..external import cluster as clusters
+    from ..model.staged_version import checked_name
+    from ..output import terminal
+    from ..verbs import logs
+
+    find = meant(name, branch, dataset_id, version)
+    cluster, now = clusters.connect(cluster_of_main(namespace, kube_context)), datetime.now(UTC)
+    staged, named = find(cluster)
+    one = checked_name(name) if name else ""
+    found = logs.last(cluster, staged, key or named, one, now, failed=failed, tail=tail)
+    terminal.log(found, cluster, now, say)
+    if found.problem:
+        raise Outside(f"{cluster}: kubectl could not read the log of pod {found.pod}: {found.problem}")
 
 
 @app.command(name="timeline")

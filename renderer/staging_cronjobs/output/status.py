@@ -155,8 +155,12 @@ def _clock(at: datetime | None, now: datetime) -> str:
 
 
 def _age(stamp: str, found: "Status") -> str:
-    """How long ago, as kubectl says it."""
-    seconds = max(int((found.now - datetime.fromisoformat(stamp)).total_seconds()), 0) if stamp else 0
+    return age(stamp, found.now)
+
+
+def age(stamp: str, now: datetime) -> str:
+    """How long ago a timestamp was, as kubectl says it."""
+    seconds = max(int((now - datetime.fromisoformat(stamp)).total_seconds()), 0) if stamp else 0
     length, unit = next(((n, u) for n, u in UNITS if seconds >= ENOUGH * n), UNITS[-1])
     return f"{seconds // length}{unit}"
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from .printing import encodable, inert, no_command, show, show_json, write
+from .printing import encodable, inert, no_command, show, show_json, show_text, write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..model.diff import Changes
     from ..verbs.cleanup import Plan, Targets
     from ..verbs.deploy import Outcome
+    from ..verbs.logs import Log
     from ..verbs.proof import Verdict
     from ..verbs.sweep import Finding
 
@@ -163,6 +164,27 @@ def started(cluster: "Cluster", name: str, cronjob: Mapping[str, Any]) -> None:
     for fire in schedules.fires(spec["schedule"], spec.get("timeZone"), datetime.now(UTC)):
         show(f"The schedule fires next at {fire:%Y-%m-%d %H:%M} UTC, whether or not this Job has ended.")
     return None
+
+
+def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], None]) -> None:
+    """The end of a log, and beside it which Job's it is and what to do next."""
+    from ..external import kubectl
+    from .status import age
+
+    run = found.run
+    when = f"{age(run.ended, now)} ago" if run.ended else f"for {age(run.began, now)}"
+    say(f"Job {run.name} ({cluster}): {run.state} {when}{f', {run.reason}' if run.reason else ''}")
+    if found.text.strip():
+        show_text(found.text.rstrip("\n"))
+    if found.pod and not found.problem:
+        say(f"All of it: {kubectl.log_of(cluster, run.name)}")
+        return
+    if not found.pod:
+        say("Its pods are gone, and their logs with them. If you collect logs elsewhere, look there.")
+    kind, name = ("pod", found.pod) if found.pod else ("job", run.name)
+    say("What the cluster still knows of it, and how to run it again:")
+    say(f"  {kubectl.description_of(cluster, kind, name)}")
+    say(f"  {shlex.join(('staging', 'run', found.cronjob))}")
 
 
 def plan(found: "Plan", say: Callable[[str], None]) -> None:

@@ -71,8 +71,7 @@ def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool =
     """
     release = _find(cluster, staged, "run")
     jobs = release.values.jobs
-    if key not in jobs:
-        raise Refused(f"release {release.name} has no job {key!r}, only {', '.join(jobs)}{suggestion(key, jobs)}")
+    check_key(release, key)
     cronjob = jobs[key].name
     live = _live(cluster, release, [cronjob])
     if not live:
@@ -83,6 +82,12 @@ def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool =
             "or pass --anyway."
         )
     return _create(cluster, cronjob), live[cronjob]
+
+
+def check_key(release: Release, key: str) -> None:
+    """Raises `Refused`, with close matches, for what is no key of the release."""
+    if key not in (jobs := release.values.jobs):
+        raise Refused(f"release {release.name} has no job {key!r}, only {', '.join(jobs)}{suggestion(key, jobs)}")
 
 
 def _create(cluster: Cluster, cronjob: str) -> str:

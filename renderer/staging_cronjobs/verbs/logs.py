@@ -1,0 +1,77 @@
+"""`staging logs`: the last Job of a staged version, how it stands, and the end of its log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..errors import Refused
+from ..external import kubectl, record
+from ..external.cluster import Cluster, plain
+from ..external.record import Release
+from ..model import runs
+from ..model.runs import Run
+from ..model.staged_version import StagedVersion
+from . import control
+
+LARGEST = 1_000_000  # bytes of a log that are read
+
+
+@dataclass(frozen=True)
+class Log:
+    """The end of one pod's log."""
+
+    run: Run
+    cronjob: str
+    pod: str  # empty: the Job has none any more
+    text: str
+    problem: str  # why kubectl could not read it
+
+
+def last(
+    cluster: Cluster, staged: StagedVersion, key: str, name: str, now: datetime, *, failed: bool, tail: int
+) -> Log:
+    """The log of the last Job, or of the last that failed: of one job where `key` or `name` says which.
+
+    `name` may be that of one Job, or of one pod. Raises `Refused` when there is no such Job.
+    """
+    release = record.find(cluster, staged.release)
+    if release is None:
+        raise Refused(f"release {staged.release} does not exist in {cluster}")
+    if key:
+        control.check_key(release, key)
+    cronjobs = [release.values.jobs[key].name] if key else sorted(release.job_names)
+    jobs, pods = kubectl.made(cluster, "jobs"), kubectl.made(cluster, "pods")
+    found = [(cronjob, job) for cronjob in cronjobs for job in jobs.get(cronjob, ())]
+    of_name = {name, *(job for job, its in pods.items() if name in {pod["metadata"]["name"] for pod in its})}
+    found = [(cronjob, job) for cronjob, job in found if job["metadata"]["name"] in of_name] or found
+    ran = [(cronjob, _run(job, pods, now)) for cronjob, job in found]
+    wanted = [(cronjob, run) for cronjob, run in ran if run.bad or not failed]
+    if not wanted:
+        raise Refused(_nothing(release, cronjobs, [run for _, run in ran]))
+    cronjob, run = max(wanted, key=lambda one: one[1].began)
+    names = sorted(pods.get(run.name, ()), key=lambda pod: pod["metadata"]["creationTimestamp"])
+    pod = run.pod or (names[-1]["metadata"]["name"] if names else "")
+    return Log(run, cronjob, pod, *_text(cluster, pod, tail))
+
+
+def _run(job: Mapping[str, Any], pods: Mapping[str, list[kubectl.Object]], now: datetime) -> Run:
+    age = (now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])).total_seconds()
+    return runs.of(job, pods.get(job["metadata"]["name"], ()), age)
+
+
+def _nothing(release: Release, cronjobs: list[str], others: list[Run]) -> str:
+    whose = cronjobs[0] if len(cronjobs) == 1 else f"release {release.name}"
+    if others:
+        newest = max(others, key=lambda run: run.began)
+        return f"no Job of {whose} that is still there has failed. The last one, {newest.name}, is {newest.state}"
+    return f"no Job of {whose} is there. None has run, or Kubernetes has deleted them: `staging status` has the times"
+
+
+def _text(cluster: Cluster, pod: str, tail: int) -> tuple[str, str]:
+    """The end of a pod's log, and why it could not be read."""
+    if not pod:
+        return "", ""
+    limits = (f"--tail={tail}", f"--limit-bytes={LARGEST}")
+    answer = cluster.kubectl("logs", "--all-containers", *limits, "--", pod, check=False)
+    return answer.stdout, plain(answer) if answer.code else ""
