@@ -273,7 +273,7 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
     commit = repository.commit("Tune the blending")
     repository.push(other)
     shell.show(f"staging deploy --branch {other} --docker-image example.registry/weather:{commit[:12]}")
-    yield "rollback", shell.show(f"helm rollback staging-{DATASET}-v1-0-0 --force-replace --server-side=false")
+    yield "rollback", shell.show(f"staging rollback stage/{DATASET}/v1.0.0")
     yield "history", shell.show(f"helm history staging-{DATASET}-v1-0-0")
 
     yield "plan", shell.show(f"staging cleanup --branch {branch}", code=3)

@@ -188,6 +188,27 @@ def run(
     run_job(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
 
 
+@app.command(name="rollback")
+@reported
+def rollback_command(
+    name: Name = "",
+    branch: Branch = "",
+    dataset_id: DatasetId = "",
+    version: Version = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+) -> None:
+    """Go back to the last other commit that was deployed. What is paused stays paused."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import rollback
+
+    find, settings = meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context)
+    cluster = clusters.connect(settings)
+    found = rollback.roll_back(cluster, settings, find(cluster)[0], say)
+    shown("Rollback", lambda: terminal.rolled_back(found, cluster))
+
+
 @app.command(name="cleanup")
 @reported
 def cleanup_command(

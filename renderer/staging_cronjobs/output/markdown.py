@@ -94,9 +94,7 @@ def _next(outcome: "Outcome") -> Iterator[str]:
         yield _command("when that is done", "staging", "resume", *target)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
-        # Both majors take --force. Without it Helm patches, and loses entries of lists.
-        back = ("helm", "rollback", outcome.release, "--force", "--namespace", outcome.cluster.namespace)
-        yield _command("roll back", *back)
+        yield _command("roll back", "staging", "rollback", *target)
     yield _command("remove it", "staging", "cleanup", *target)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..verbs.deploy import Outcome
     from ..verbs.logs import Log
     from ..verbs.proof import Verdict
+    from ..verbs.rollback import Rollback
     from ..verbs.sweep import Finding
 
 WIDTH = 100  # columns where no terminal says otherwise
@@ -149,6 +150,19 @@ def suspended(
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
         if own:
             show(f"Still suspended by their own code: {', '.join(own)}.")
+
+
+def rolled_back(found: "Rollback", cluster: "Cluster") -> None:
+    """What a rollback did, and how long it lasts."""
+    record, paused = found.values.record, found.values.suspend
+    show(
+        f"Release {found.release.name} ({cluster}) is back at {record.commit[:12]}, as it was deployed at "
+        f"{found.to.made}{', and still paused' if paused else ''}. It was at {found.release.values.record.commit[:12]}."
+    )
+    show(f"It runs {record.image}.")
+    if found.dropped:
+        show(f"That commit does not have these CronJobs: {', '.join(found.dropped)}. They and their Jobs are deleted.")
+    show(f"The next push to {record.branch} deploys the head of the branch again. To stay here, push a revert.")
 
 
 def started(cluster: "Cluster", name: str, cronjob: Mapping[str, Any]) -> None:

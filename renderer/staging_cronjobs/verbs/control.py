@@ -21,20 +21,29 @@ def set_suspend(
 
     Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed.
     """
-    release = _find(cluster, staged, "pause or resume")
-    if release.pending:
-        recovery.settle(cluster, release, say)
-        release = _find(cluster, staged, "pause or resume")  # what that helm has made of it
-    if release.pending:
-        raise Outside(
-            f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
-            f"with `helm rollback {release.name} --force --namespace {cluster.namespace}`"
-        )
+    release = settled(cluster, staged, "pause or resume", say)
     found = _differing(cluster, release)
     if release.values.suspend == suspend and not found:
         return release, {}, False
     suspend_all(cluster, release, suspend, "paused" if suspend else "resumed")
     return release, found, True
+
+
+def settled(cluster: Cluster, staged: StagedVersion, verb: str, say: Say) -> Release:
+    """The live release of this staged version, once no helm is at work on it.
+
+    Raises `Refused` when there is none, `Outside` when a helm was killed at work on it.
+    """
+    release = _find(cluster, staged, verb)
+    if release.pending:
+        recovery.settle(cluster, release, say)
+        release = _find(cluster, staged, verb)  # what that helm has made of it
+    if release.pending:
+        raise Outside(
+            f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
+            f"with `helm rollback {release.name} --force --namespace {cluster.namespace}`"
+        )
+    return release
 
 
 def _differing(cluster: Cluster, release: Release) -> dict[str, list[str]]:

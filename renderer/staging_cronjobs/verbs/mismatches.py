@@ -11,6 +11,7 @@ from ..external.cluster import Cluster
 from ..model import runs, schedules
 from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
 from ..model.values import Job
+from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
 FINE = {"", "none", "ok", "active", "disabled"}  # of a monitor that nobody need look at
@@ -74,7 +75,7 @@ def _of_release(seen: Seen) -> Iterator[Problem]:
     elif status == "failed":
         yield Problem("its last deploy failed, and could not be rolled back", (_deploy(version.branch),))
     elif status.startswith("pending"):
-        if age > seen.cluster.timeout_seconds:  # else its deploy is at work
+        if age > recovery.TIMEOUTS * seen.cluster.timeout_seconds:  # else its deploy is at work
             yield Problem(f"Helm says {status}: a deploy of it was killed", (_deploy(version.branch),))
     elif status != "deployed":
         yield Problem(f"Helm says {status}", (_deploy(version.branch),))

@@ -75,7 +75,7 @@ def test_a_first_paused_deploy_of_a_new_dataset_says_what_comes_next() -> None:
     assert "production has no job of this dataset in this namespace" in text
     backfill, resume = text.index("# backfill"), text.index("staging resume --branch stage/ridge-snow/v0.2.0")
     assert backfill < resume
-    assert "helm rollback" not in text and "Changes since the last deploy" not in text and "Warnings" not in text
+    assert "staging rollback" not in text and "Changes since the last deploy" not in text and "Warnings" not in text
 
 
 @pytest.mark.parametrize(

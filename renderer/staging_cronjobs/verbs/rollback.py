@@ -1,0 +1,46 @@
+"""`staging rollback`: a staged version goes back to the last other commit that was deployed, paused or not as it is."""
+
+from dataclasses import dataclass
+
+from ..errors import Refused
+from ..external import helm, kubectl
+from ..external.cluster import Cluster
+from ..external.record import Release, Revision
+from ..model.settings import Settings
+from ..model.staged_version import StagedVersion
+from ..model.values import Values
+from . import Say, control, isolation
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What was done."""
+
+    release: Release  # as it was before
+    to: Revision
+    values: Values  # that run now
+
+    @property
+    def dropped(self) -> list[str]:
+        """The CronJobs that the older commit does not have; their running Jobs were stopped with them."""
+        return sorted(self.release.newest.names - {job.name for job in self.values.jobs.values()})
+
+
+def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: Say) -> Rollback:
+    """Deploy the older values again, with `suspend` as it is now: what is paused stays so. Helm's own would undo that.
+
+    Raises `Refused` when no other commit was deployed, or its stores have another writer by now.
+    """
+    release = control.settled(cluster, staged, "roll back", say)
+    older = [r for r in release.revisions if r.status in ("superseded", "deployed")]
+    other = [r for r in older if r.values.record.commit != release.values.record.commit]
+    if not other:
+        raise Refused(
+            f"release {release.name} has no other commit to go back to: Helm keeps its last 10 revisions, and all of "
+            f"them are at {release.values.record.commit[:12]}"
+        )
+    new = other[-1].values.model_copy(update={"suspend": release.values.suspend})
+    cronjobs = {c["metadata"]["name"]: c for c in kubectl.labelled(cluster)}
+    isolation.check_alone(new, isolation.writers(cluster, settings, cronjobs, (), new))
+    helm.upgrade(cluster, release.name, new, release, f"rolled back to {new.record.commit[:12]}")
+    return Rollback(release, other[-1], new)
