@@ -238,15 +238,21 @@ def test_the_values_that_helm_hands_down_are_allowed(helm: Path) -> None:
     assert render_chart(helm, hand_made() | {"global": {"anything": 1}})
 
 
-def notes(helm: Path, folder: Path, values: Object) -> str:
+def notes(helm: Path, folder: Path, values: Object, *, upgrade: bool = False) -> str:
     """NOTES.txt, which `helm template` leaves out, of a copy of the chart in which it is a manifest."""
     copy = folder / "chart"
     shutil.copytree(CHART, copy)
     text = (copy / "templates" / "NOTES.txt").read_text()
     (copy / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{text}{{{{ end }}}}')
     (copy / "templates" / "cronjobs.yaml").write_text('{"notes": {{ include "notes" . | toJson }}}')
-    shown = render_chart(helm, values, chart=copy)
+    shown = render_chart(helm, values, chart=copy, more=("--is-upgrade",) if upgrade else ())
     return json.loads(shown[shown.index("{") :])["notes"]
+
+
+def test_notes_of_an_upgrade_roll_back_without_starting_what_is_paused(helm: Path, tmp_path: Path) -> None:
+    text = notes(helm, tmp_path, hand_made("update"), upgrade=True)
+    assert "staging rollback --dataset-id ridge-snow --version 0.2.0 --namespace weather\n" in text
+    assert "helm rollback" not in text
 
 
 def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> None:
@@ -257,7 +263,7 @@ def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> 
     job = f"{RELEASE}-archive"
     assert f'kubectl create job -n weather --from=cronjob/{job} "{job}-$(date +%H%M%S)"\n' in text
     assert f"staging pause {target}\n" in text
-    assert f"helm rollback {RELEASE} -n weather --force\n" in text
+    assert "rollback" not in text  # the first revision has nothing to go back to
     assert f"staging cleanup {target}\n" in text
     assert f"Or with Helm alone: helm uninstall {RELEASE} -n weather\n" in text
     assert "resume" not in text and "PAUSED" not in text

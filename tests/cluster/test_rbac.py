@@ -177,6 +177,7 @@ CASES: dict[Right, tuple[str, int]] = {
     (OPERATOR, "cronjobs", "watch"): ("cleanup", UNFINISHED),
     (OPERATOR, "jobs", "list"): ("cleanup", UNFINISHED),
     (OPERATOR, "jobs", "create"): ("run", OUTSIDE),
+    (OPERATOR, "jobs", "delete"): ("pause --stop-running", UNFINISHED),
     (OPERATOR, "pods", "list"): ("cleanup", UNFINISHED),
     (OPERATOR, "pods", "get"): ("logs", OUTSIDE),
     (OPERATOR, "pods/log", "get"): ("logs", OUTSIDE),
@@ -228,21 +229,22 @@ def test_an_operators_command_without_one_right_names_it(world: World, right: Ri
     operator, (command, code) = world.account(right, tmp_path), CASES[right]
     staged = world.version(right)
     push(world.repository, staged)
-    install(world.admin, world.repository, staged)
+    install(world.admin, world.repository, staged, seconds=3600 if "stop" in command else 0)
     args = {
         "list": (),
         "sweep": (),
         "pause": ("--branch", staged.branch),
+        "pause --stop-running": ("--branch", staged.branch),
         "run": ("--branch", staged.branch, "--key", "update"),
         "logs": ("--branch", staged.branch),
         "cleanup": ("--branch", staged.branch, "--yes"),
     }
-    if command == "logs":
+    if command in ("logs", "pause --stop-running"):
         world.admin.run(world.repository.path, "run", *args["run"])
         wait_until(lambda: world.live.names("pods", f"staging-cronjobs/release={staged.release}"))
     if right[1] in ("jobs", "pods") and right[2] == "list":
         check_status(operator, world, staged, right[1])
-    check(operator(world.repository.path, command, *args[command]), right, code)
+    check(operator(world.repository.path, *command.split(), *args[command]), right, code)
 
 
 def check_status(operator: Staging, world: World, staged: StagedVersion, kind: str) -> None:

@@ -148,6 +148,9 @@ def timeline_command(
 @reported
 def pause(
     name: Name = "",
+    stop_running: Annotated[
+        bool, typer.Option("--stop-running", help="Also delete the Jobs that run, with their pods.")
+    ] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -155,7 +158,8 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
-    set_suspend(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), True)
+    find = meant(name, branch, dataset_id, version)
+    set_suspend(find, cluster_of_main(namespace, kube_context), True, stop=stop_running)
 
 
 @app.command()
@@ -381,18 +385,22 @@ def sweep_command(
         github.annotate("warning", f"{count} can be deleted. Run `staging sweep --yes`")
 
 
-def set_suspend(find: "Find", settings: "Settings", suspend: bool) -> None:
-    """Pause or resume, and show what was done."""
+def set_suspend(find: "Find", settings: "Settings", suspend: bool, *, stop: bool = False) -> None:
+    """Pause or resume, and show what was done; `stop` deletes the Jobs that run, too."""
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import control
 
     cluster = clusters.connect(settings)
     release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say)
-    shown(
-        "Pause" if suspend else "Resume",
-        lambda: terminal.suspended(cluster, release, differed, changed, suspend=suspend),
-    )
+    jobs = control.running(cluster, release, stop=stop) if suspend else []
+
+    def tell() -> None:
+        terminal.suspended(cluster, release, differed, changed, suspend=suspend)
+        if suspend:
+            terminal.still_running(release, jobs, stopped=stop)
+
+    shown("Pause" if suspend else "Resume", tell)
 
 
 def run_job(find: "Find", settings: "Settings", key: str, anyway: bool) -> None:

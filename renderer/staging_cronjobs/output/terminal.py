@@ -144,12 +144,22 @@ def suspended(
     for name, how in differed.items():
         show(f"  {name}: {'; '.join(how)}")
     if suspend and changed:
-        show("Running Jobs continue. Later deploys keep it paused, until `staging resume`.")
+        show("Later deploys keep it paused, until `staging resume`.")
     elif changed:
         show("A run that was missed while paused starts at once.")
         own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
         if own:
             show(f"Still suspended by their own code: {', '.join(own)}.")
+
+
+def still_running(release: "Release", jobs: Iterable[str], *, stopped: bool) -> None:
+    """The Jobs that go on although the version is paused, or that were stopped."""
+    if not (names := ", ".join(jobs)):
+        return show("No Job of it runs.")
+    if stopped:
+        return show(f"Stopped, with their pods: {names}")
+    show(f"These Jobs still run: {names}. To stop them:")
+    return show(f"  {shlex.join(('staging', 'pause', release.values.record.branch, '--stop-running'))}")
 
 
 def rolled_back(found: "Rollback", cluster: "Cluster") -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from string import ascii_lowercase
 from typing import Any
 
-from ..errors import Outside, Refused, Unfinished, suggestion
+from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
 from ..external import helm, kubectl, record
 from ..external.cluster import Cluster, plain
 from ..external.record import Release
@@ -70,6 +70,22 @@ def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: 
     new = release.values.model_copy(update={"suspend": suspend})
     if others := helm.upgrade(cluster, release.name, new, release, description):
         raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
+
+
+def running(cluster: Cluster, release: Release, *, stop: bool) -> list[str]:
+    """The Jobs of a paused release that run, by name; with `stop` they are deleted, with their pods.
+
+    Raises `Unfinished` when they cannot be.
+    """
+    jobs = kubectl.running(cluster, release.job_names)
+    try:
+        if stop:
+            kubectl.stop(cluster, jobs)
+    except Outside as error:
+        raise Unfinished(
+            f"release {release.name} is paused, but not all its Jobs are stopped. {error}; {AGAIN}"
+        ) from None
+    return [*jobs]
 
 
 def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, kubectl.Object]:
