@@ -310,6 +310,8 @@ def test_monitors_are_told_where_a_token_is(staging: Staging, repository: Reposi
     assert (update["monitor"], validate["monitor"]) == ("error", "none")
     assert problems(told(staging, repository, **sentry.environment)) == [f"Sentry says error of monitor {UPDATE}"]
     assert {job["monitor"] for job in told(staging, repository)["jobs"]} == {""}
+    sentry.server.monitors[0].status = "disabled"
+    assert "its monitor is disabled, and the job runs" in problems(told(staging, repository, **sentry.environment))[0]
     away = sentry.environment | {"SENTRY_URL": "http://127.0.0.1:9"}
     found = staging.run(repository.path, "status", "-o", "json", code=0, given="", **away).json
     assert "does not answer" in found["unknown"][0]["text"]

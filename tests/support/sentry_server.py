@@ -309,6 +309,7 @@ class SentryServer(LocalServer):
         parts = urlsplit(target)
         query = parse_qs(parts.query, keep_blank_values=True)
         with self._lock:
+            self._sent = body
             if match := re.fullmatch(r"/api/(?P<project>[0-9]+)/cron/(?P<slug>[^/]+)/(?P<key>[^/]+)/?", parts.path):
                 return self._cron(method, match["project"], match["slug"], body)
             token = self._token(header)
@@ -322,7 +323,7 @@ class SentryServer(LocalServer):
             return _detail(404, NOT_FOUND)
 
     def _routes(self) -> dict[str, dict[str, Callable[..., Answer]]]:
-        one = {"GET": self._show, "DELETE": self._delete}
+        one = {"GET": self._show, "DELETE": self._delete, "PUT": self._update}
         return {
             "/organizations/([^/]+)/monitors/": {"GET": self._list},
             "/organizations/([^/]+)/monitors/([^/]+)/": {m: self._oldest(call) for m, call in one.items()},
@@ -415,7 +416,7 @@ class SentryServer(LocalServer):
         projects: Collection[Project],
         name: str,
     ) -> Answer:
-        scopes = DELETE_SCOPES if call == self._delete else READ_SCOPES
+        scopes = READ_SCOPES if call == self._show else DELETE_SCOPES
         if not allowed or not token.scopes & scopes:
             return _detail(403, FORBIDDEN)
         found = self._by_slug(name, projects) or [m for m in self.monitors if m.id == name and m.project in projects]
@@ -425,6 +426,14 @@ class SentryServer(LocalServer):
         return call(monitor, query) if monitor.project in token.projects else _detail(403, FORBIDDEN)
 
     def _show(self, monitor: Monitor, query: Query) -> Answer:
+        return Answer(200, json.dumps(_shown(monitor)).encode())
+
+    def _update(self, monitor: Monitor, query: Query) -> Answer:
+        """What is sent is changed, and no more: Sentry's own check of it is a partial one."""
+        status = json.loads(self._sent).get("status", monitor.status)
+        if status not in ("active", "disabled"):
+            return Answer(400, json.dumps({"status": ["Invalid status"]}).encode())
+        monitor.status = status
         return Answer(200, json.dumps(_shown(monitor)).encode())
 
     def _delete(self, monitor: Monitor, query: Query) -> Answer:

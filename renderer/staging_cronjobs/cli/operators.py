@@ -154,12 +154,15 @@ def pause(
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
+    keep_monitors: KeepMonitors = False,
+    sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
     find = meant(name, branch, dataset_id, version)
-    set_suspend(find, cluster_of_main(namespace, kube_context), True, stop=stop_running)
+    settings = cluster_of_main(namespace, kube_context)
+    set_suspend(find, settings, True, sentry_token, keep_monitors, stop=stop_running)
 
 
 @app.command()
@@ -169,11 +172,14 @@ def resume(
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
+    keep_monitors: KeepMonitors = False,
+    sentry_token: SentryToken = "",
     namespace: Namespace = "",
     kube_context: KubeContext = "",
 ) -> None:
     """Let the jobs of a paused version run again. A run that was missed starts at once."""
-    set_suspend(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), False)
+    find = meant(name, branch, dataset_id, version)
+    set_suspend(find, cluster_of_main(namespace, kube_context), False, sentry_token, keep_monitors)
 
 
 @app.command()
@@ -385,22 +391,34 @@ def sweep_command(
         github.annotate("warning", f"{count} can be deleted. Run `staging sweep --yes`")
 
 
-def set_suspend(find: "Find", settings: "Settings", suspend: bool, *, stop: bool = False) -> None:
-    """Pause or resume, and show what was done; `stop` deletes the Jobs that run, too."""
+def set_suspend(
+    find: "Find", settings: "Settings", suspend: bool, sentry_token: str, keep_monitors: bool, *, stop: bool = False
+) -> None:
+    """Pause or resume with the monitors, and show what was done; `stop` deletes the Jobs that run, too."""
     from ..external import cluster as clusters
+    from ..external import sentry
     from ..output import terminal
-    from ..verbs import control
+    from ..verbs import control, silence
 
-    cluster = clusters.connect(settings)
+    cluster, token = clusters.connect(settings), token_from(sentry_token)
+    project = sentry.connect(settings, token) if token and not keep_monitors else None
     release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say)
     jobs = control.running(cluster, release, stop=stop) if suspend else []
+    monitors, problems = silence.set_monitors(project, release, enabled=not suspend) if project else ([], [])
 
     def tell() -> None:
         terminal.suspended(cluster, release, differed, changed, suspend=suspend)
         if suspend:
             terminal.still_running(release, jobs, stopped=stop)
+        terminal.monitors(monitors, enabled=not suspend)
 
     shown("Pause" if suspend else "Resume", tell)
+    done = "disabled" if suspend else "enabled"
+    for problem in problems:
+        github.annotate("warning", f"not all monitors are {done}. {problem}")
+    if settings.sentry_org and not project and not keep_monitors:
+        what = "Sentry will report every run as missed" if suspend else "monitors that pause disabled stay so"
+        github.annotate("notice", f"{what}: the monitors are {done} only where SENTRY_AUTH_TOKEN is set")
 
 
 def run_job(find: "Find", settings: "Settings", key: str, anyway: bool) -> None:

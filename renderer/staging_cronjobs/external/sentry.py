@@ -37,7 +37,7 @@ ATTEMPTS = 5
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time
 PATIENCE = 60  # seconds that one rate limit may make us wait
 RETRIED = frozenset({500, 502, 503, 504, 507, 524})  # what sentry-cli retries, and 500
-SCOPES = {"GET": "alerts:read", "DELETE": "alerts:write"}
+SCOPES = {"GET": "alerts:read", "DELETE": "alerts:write", "PUT": "alerts:write"}
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,15 @@ def delete(project: Project, monitor: Monitor) -> None:
         raise _refusal(project, "DELETE", answer)
 
 
+def set_enabled(project: Project, monitor: Monitor, enabled: bool) -> None:
+    """Let Sentry expect check-ins of one monitor, or none. Raises `Outside` when Sentry does not do it."""
+    path = f"/projects/{project.organization}/{project.project}/monitors/{monitor.id}/"
+    body = {"status": "active" if enabled else "disabled"}
+    answer = _ask(project, "PUT", f"{project.url}/api/0{path}", time.monotonic() + TOTAL, body)
+    if answer.code != 200:
+        raise _refusal(project, "PUT", answer)
+
+
 def _check_visible(project: Project) -> None:
     path = f"/projects/{project.organization}/{project.project}/"
     if _ask(project, "GET", f"{project.url}/api/0{path}", time.monotonic() + TOTAL).code != 200:
@@ -203,7 +212,7 @@ class _Answer:
     body: bytes
 
 
-def _ask(project: Project, method: str, url: str, until: float) -> _Answer:
+def _ask(project: Project, method: str, url: str, until: float, body: Mapping[str, str] | None = None) -> _Answer:
     """One request, repeated while Sentry is busy or broken, within limits and not beyond a moment."""
     import requests
 
@@ -212,7 +221,7 @@ def _ask(project: Project, method: str, url: str, until: float) -> _Answer:
         pause = BACKOFF * 2 ** (attempt - 1)
         try:
             seconds = max(0.0, min(ANSWER, until - time.monotonic()))
-            answer = _within(seconds, partial(_asked_once, project, method, url))
+            answer = _within(seconds, partial(_asked_once, project, method, url, body))
         # ValueError: a host name that cannot be one; BaseHTTPError: what breaks while the body is read.
         except (requests.RequestException, requests.exceptions.BaseHTTPError, ValueError, TimeoutError) as error:
             problem = _reason(error)
@@ -227,7 +236,7 @@ def _ask(project: Project, method: str, url: str, until: float) -> _Answer:
     raise Outside(f"{project} at {project.url} does not answer: {problem}. Tried {attempt} times")
 
 
-def _asked_once(project: Project, method: str, url: str) -> _Answer:
+def _asked_once(project: Project, method: str, url: str, content: Mapping[str, str] | None) -> _Answer:
     import requests
 
     def authorize(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
@@ -239,6 +248,7 @@ def _asked_once(project: Project, method: str, url: str) -> _Answer:
         "headers": {"Accept-Encoding": "gzip"},
         "timeout": TIMEOUT,
         "stream": True,
+        "json": content,
     }
     session = requests.Session()
     # Redirects are not even looked at: requests would read their whole body, however large.

@@ -162,6 +162,12 @@ def still_running(release: "Release", jobs: Iterable[str], *, stopped: bool) -> 
     return show(f"  {shlex.join(('staging', 'pause', release.values.record.branch, '--stop-running'))}")
 
 
+def monitors(changed: Iterable[str], *, enabled: bool) -> None:
+    """The monitors that pause has disabled, or resume enabled."""
+    if names := ", ".join(sorted(changed)):
+        show(f"Sentry monitors {'enabled' if enabled else 'disabled'}: {names}")
+
+
 def rolled_back(found: "Rollback", cluster: "Cluster") -> None:
     """What a rollback did, and how long it lasts."""
     record, paused = found.values.record, found.values.suspend

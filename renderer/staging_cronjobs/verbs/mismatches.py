@@ -14,7 +14,7 @@ from ..model.values import Job
 from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
-FINE = {"", "none", "ok", "active", "disabled"}  # of a monitor that nobody need look at
+FINE = {"", "none", "ok", "active"}  # of a monitor that nobody need look at
 Object = Mapping[str, Any]
 
 
@@ -52,7 +52,8 @@ def notes(version: Standing) -> Iterator[Problem]:
         text = "it is paused, and waits for its first backfill. After that:" if waits else "it is paused. To go on:"
         yield Problem(text, (_staging("resume", version.branch),))
     if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
-        yield Problem(f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}")
+        text = f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}"
+        yield Problem(text, (_staging("pause", version.branch),) if version.paused else ())
 
 
 def unproven(cluster: Cluster, release: str, why: str) -> Problem:
@@ -144,7 +145,10 @@ def _of_runs(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterator[P
         yield Problem(f"Job {failure.name} failed: {failure.reason}", (kept, again))
     elif cronjob and job.suspended is False and job.known and not job.running:
         yield from _of_times(job, cronjob, seen)
-    if job.suspended is False and {*job.monitor.split(", ")} - FINE:
+    if job.suspended is False and job.monitor == "disabled":
+        resume = _staging("resume", seen.version.branch)
+        yield Problem(f"Sentry expects nothing of {job.name}: its monitor is disabled, and the job runs", (resume,))
+    elif job.suspended is False and {*job.monitor.split(", ")} - FINE:
         yield Problem(f"Sentry says {job.monitor} of monitor {job.name}")
 
 

@@ -861,3 +861,43 @@ def test_without_a_checkout_a_persons_own_settings_count_but_not_where_a_token_g
         tmp_path, {"STAGING_NAMESPACE": "a", "STAGING_KUBE_CONTEXT": "b", "SENTRY_URL": "https://c.example"}
     )
     assert git.place(given_all, never) == given_all
+
+
+def test_how_far_commits_are_behind_main(checkout: Checkout, repository: Repository, tmp_path: Path) -> None:
+    root = repository.git("rev-parse", "main~1")
+    ahead = repository.stage("ridge-snow", "0.2.0")
+    repository.checkout("main")
+    repository.git(
+        "merge",
+        "--quiet",
+        "--no-ff",
+        "-m",
+        "Merge",
+        repository.git("commit-tree", "-p", root, "-m", "x", "main^{tree}"),
+    )
+    repository.push("main")
+    checkout.fetch_main()
+    missing = "0" * 40
+    tree = repository.git("rev-parse", "main^{tree}")
+    # The merge and the commit that it brought; of the first commit also the second one.
+    assert checkout.behind([ahead, root, missing, tree, "no-commit", f"{ahead}\n{root}"]) == {ahead: 2, root: 3}
+    assert checkout.behind([repository.git("rev-parse", "main")]) == {repository.git("rev-parse", "main"): 0}
+    unrelated = repository.git("commit-tree", "-m", "y", "main^{tree}")
+    assert checkout.behind([unrelated, root]) == {unrelated: 4, root: 3}
+    assert checkout.behind([]) == {}
+    clone = elsewhere(repository, tmp_path, "--depth=1")
+    shallow = git.checkout(Settings(project=clone.path))
+    assert shallow.behind([clone.git("rev-parse", "HEAD")]) == {}  # what it lacks is not to be known
+
+
+def test_the_versions_of_datasets_on_main_that_can_be_told(checkout: Checkout, repository: Repository) -> None:
+    repository.write("a/zarr.json", '{"attributes": {"dataset_id": "broken", "dataset_version": ')
+    repository.commit()
+    repository.push("main")
+    checkout.fetch_main()
+    assert checkout.versions_of(["ridge-snow", "broken", "new"]) == {"ridge-snow": "0.1.0", "new": None}
+    repository.write("b/zarr.json", POINTER)
+    repository.commit()
+    repository.push("main")
+    checkout.fetch_main()
+    assert checkout.versions_of(["ridge-snow", "new"]) == {"ridge-snow": "0.1.0"}  # what the pointer hides may be it
