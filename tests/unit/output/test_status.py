@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,27 +20,31 @@ NAME = "staging-ridge-snow-v0-2-0-update"
 COMMAND = f"kubectl logs job/{NAME}-29926541 --all-containers --namespace weather --context my-cluster"
 
 
+JOB = JobStanding("update", NAME, "15 * * * *", None, False, None, None, (), None, "", known=True)
+VERSION = Standing(
+    "staging-ridge-snow-v0-2-0",
+    "deployed",
+    dataset_id="ridge-snow",
+    version="0.2.0",
+    revision=3,
+    created="2026-11-22T12:00:00Z",
+    updated="2026-11-25T11:58:00Z",
+    ours=True,
+    branch="stage/ridge-snow/v0.2.0",
+    commit="a" * 40,
+    head="a" * 40,
+    behind=2,
+    main="0.1.0",
+    jobs=(JOB,),
+)
+
+
 def job(**facts: Any) -> JobStanding:
-    plain: dict[str, Any] = {
-        "suspended": False,
-        "last_success": None,
-        "last_failure": None,
-        "running": (),
-        "next_fire": None,
-    }
-    return JobStanding("update", NAME, "15 * * * *", None, **{**plain, "monitor": "", "known": True, **facts})
+    return replace(JOB, **facts)
 
 
 def version(**facts: Any) -> Standing:
-    plain: dict[str, Any] = {
-        "dataset_id": "ridge-snow",
-        "version": "0.2.0",
-        "revision": 3,
-        "branch": "stage/ridge-snow/v0.2.0",
-    }
-    plain |= {"created": "2026-11-22T12:00:00Z", "updated": "2026-11-25T11:58:00Z", "ours": True}
-    plain |= {"commit": "a" * 40, "head": "a" * 40, "behind": 2, "main": "0.1.0", "jobs": (job(),)}
-    return Standing("staging-ridge-snow-v0-2-0", "deployed", **{**plain, **facts})
+    return replace(VERSION, **facts)
 
 
 def table(*versions: Standing, unknown: tuple[Problem, ...] = ()) -> str:
