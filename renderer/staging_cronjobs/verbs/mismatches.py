@@ -116,12 +116,12 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
     elif not job.suspended and (version.paused or wanted.spec.get("suspend")):
         why = "the version is paused" if version.paused else "its own code suspends it"
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
-    again = (_deploy(version.branch),)
     for name in ("schedule", "timeZone"):
         if (now := cronjob["spec"].get(name)) != (then := wanted.spec.get(name)):
-            yield Problem(f"CronJob {job.name} has {name} {now or 'none'}, but {then or 'none'} was deployed", again)
+            text = f"CronJob {job.name} has {name} {now or 'none'}, but {then or 'none'} was deployed"
+            yield Problem(text, (put_right,))
     for writer in sorted({*_writers(cronjob)}):
-        yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", again)
+        yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", (put_right,))
 
 
 def _writers(cronjob: Object) -> Iterator[str]:
