@@ -233,6 +233,10 @@ def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository
     live.kubectl("patch", "cronjob", UPDATE, "--subresource=status", "--patch", json.dumps({"status": status}))
     version = told(staging, repository)
     assert f"the run of {UPDATE} at 2026-01-05T09:00:00Z did not succeed, and its Job is gone" in problems(version)
+    (row,) = staging.run(repository.path, "list", "-o", "json").json
+    assert [job["last_run"] for job in row["jobs"]] == ["failed", ""]
+    assert row["jobs"][0]["next_fire"] == version["jobs"][0]["next_fire"]
+    assert "(last run failed)" in staging.run(repository.path, "list").stdout
 
 
 # What somebody did by hand

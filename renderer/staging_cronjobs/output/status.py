@@ -11,14 +11,12 @@ from ..model import runs
 from ..model.standing import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
-from .terminal import console, written
+from .terminal import age, console, written
 
 if TYPE_CHECKING:
     from ..model.standing import JobStanding, Problem, Standing
     from ..verbs.status import Status
 
-UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-ENOUGH = 2  # of a unit: 90 s are 90s, 7200 s are 2h
 PLAIN, BOLD, BAD, DIM = "", "bold", "bold red", "dim"
 Line = tuple[str, str]  # text, and its style
 
@@ -156,13 +154,6 @@ def _clock(at: datetime | None, now: datetime) -> str:
 
 def _age(stamp: str, found: "Status") -> str:
     return age(stamp, found.now)
-
-
-def age(stamp: str, now: datetime) -> str:
-    """How long ago a timestamp was, as kubectl says it."""
-    seconds = max(int((now - datetime.fromisoformat(stamp)).total_seconds()), 0) if stamp else 0
-    length, unit = next(((n, u) for n, u in UNITS if seconds >= ENOUGH * n), UNITS[-1])
-    return f"{seconds // length}{unit}"
 
 
 def _summary(found: "Status") -> str:

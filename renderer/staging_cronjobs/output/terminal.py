@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # columns where no terminal says otherwise
 WORDS = frozenset({"JOBS", "VERDICT", "DETAIL"})  # columns of words may be broken; ids and names are for copying
+UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+ENOUGH = 2  # of a unit: 90 s are 90s, 7200 s are 2h
 SCREEN = ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")  # by which rich knows one
 Cell = str | list[str]  # a list: one under another
 
@@ -43,12 +45,19 @@ def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -
             f"{row['status']}{_paused(row)}",
             str(row["revision"]),
             row["commit"][:8],
-            [f"{job['key']} {schedule(job)}{' (suspended)' if job['suspend'] else ''}" for job in row["jobs"]],
+            [f"{job['key']} {schedule(job)}{_standing(job)}" for job in row["jobs"]],
         )
         for row in rows
     ]
     table(("DATASET", "VERSION", "STATUS", "REV", "COMMIT", "JOBS"), cells)
     return None
+
+
+def _standing(job: dict[str, Any]) -> str:
+    """Whether a job is suspended, and whether its last run failed."""
+    failed = "last run failed" if job.get("last_run") == "failed" else ""
+    words = ", ".join(filter(None, ("suspended" if job["suspend"] else "", failed)))
+    return f" ({words})" if words else ""
 
 
 def _paused(row: dict[str, Any]) -> str:
@@ -199,7 +208,6 @@ def started(cluster: "Cluster", name: str, cronjob: Mapping[str, Any]) -> None:
 def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], None]) -> None:
     """The end of a log, and beside it which Job's it is and what to do next."""
     from ..external import kubectl
-    from .status import age
 
     run = found.run
     when = f"{age(run.ended, now)} ago" if run.ended else f"for {age(run.began, now)}"
@@ -323,6 +331,13 @@ def console() -> "Console":
     width = None if watched or "COLUMNS" in os.environ else WIDTH
     colour = False if os.environ.get("NO_COLOR") else None  # None: where a person watches; rich would still print bold
     return Console(width=width, force_terminal=colour, markup=False, highlight=False, emoji=False)
+
+
+def age(stamp: str, now: datetime) -> str:
+    """How long ago a timestamp was, as kubectl says it."""
+    seconds = max(int((now - datetime.fromisoformat(stamp)).total_seconds()), 0) if stamp else 0
+    length, unit = next(((n, u) for n, u in UNITS if seconds >= ENOUGH * n), UNITS[-1])
+    return f"{seconds // length}{unit}"
 
 
 def schedule(spec: Mapping[str, Any]) -> str:

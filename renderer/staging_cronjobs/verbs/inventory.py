@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from ..external import kubectl, record, shell
 from ..external.cluster import Cluster
 from ..external.record import Label, Release
+from ..model import schedules
 from ..model.spec import unprintable
 from ..model.values import LABEL
 
@@ -92,12 +95,31 @@ def _jobs(keys: Mapping[str, str], cronjobs: Collection[Object]) -> list[Object]
 
 
 def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
-    spec = cronjob["spec"]
+    spec, status = cronjob["spec"], cronjob.get("status", {})
+    when = (spec["schedule"], spec.get("timeZone"))
     return {
         "key": key,
         "name": cronjob["metadata"]["name"],
         "schedule": spec["schedule"],
         "time_zone": spec.get("timeZone"),
         "suspend": spec.get("suspend", False),
-        "last_success": cronjob.get("status", {}).get("lastSuccessfulTime"),
+        "last_success": status.get("lastSuccessfulTime"),
+        "last_run": _last_run(status),
+        "next_fire": None if spec.get("suspend") else _next_fire(*when, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"),
+        "created": cronjob["metadata"]["creationTimestamp"],
     }
+
+
+def _last_run(status: Mapping[str, Any]) -> str:
+    """How the last run by schedule ended, from its CronJob alone; empty when none began yet."""
+    last, succeeded = status.get("lastScheduleTime") or "", status.get("lastSuccessfulTime") or ""
+    if status.get("active"):
+        return "running"
+    return "succeeded" if succeeded and succeeded >= last else "failed" if last else ""
+
+
+@cache
+def _next_fire(schedule: str, zone: str | None, minute: str) -> str | None:
+    """When a job fires next: the jobs of many versions share a few schedules."""
+    found = schedules.fires(schedule, zone, datetime.fromisoformat(minute))
+    return f"{found[0]:%Y-%m-%dT%H:%M:%SZ}" if found else None

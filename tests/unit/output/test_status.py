@@ -13,6 +13,7 @@ from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.runs import FAILED, RUNNING, Run
 from staging_cronjobs.model.standing import JobStanding, Problem, Standing
 from staging_cronjobs.output import status as shown
+from staging_cronjobs.output.terminal import age
 from staging_cronjobs.verbs.status import Status
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ def table(*versions: Standing, unknown: tuple[Problem, ...] = ()) -> str:
      ("2026-11-25T10:01:00Z", "119m"), ("2026-11-23T13:00:00Z", "47h"), ("2026-11-20T12:00:00Z", "5d")],
 )  # fmt: skip
 def test_ages_are_short(stamp: str, told: str) -> None:
-    assert shown.age(stamp, NOW) == told
+    assert age(stamp, NOW) == told
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,10 @@ def plans(text: str) -> Iterator[Plan]:
 def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]]:
     """Every function that prints, with this text in every place that others may have a say in."""
     cluster = Cluster(text, "weather")
-    jobs = [{"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "last_success": text}]
+    jobs: list[dict[str, Any]] = [
+        {"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "last_success": text}
+    ]
+    jobs[0] |= {"last_run": "failed", "next_fire": None, "created": "2026-11-25T12:00:00Z"}
     names = ("dataset_id", "version", "status", "commit", "repository", "branch", "image", "release", "updated")
     row = {**dict.fromkeys(names, text), "revision": 1, "paused": True, "jobs": jobs}
     verdicts = [Verdict(text, text, text, {text: text}, problem=text), Verdict(text, text, absent=text)]
