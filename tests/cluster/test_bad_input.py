@@ -67,8 +67,8 @@ class World:
         return catalogue
 
     def at(self, dataset_id: str, version: str) -> list[dict[str, Any]]:
-        """The catalogue with one dataset at another version."""
-        return self.edited(lambda dataset: dataset.update(version=version), dataset_id)
+        """The catalogue with one dataset at another version, with stores of its own."""
+        return self.edited(lambda dataset: dataset.update(**versioned(dataset_id, version)), dataset_id)
 
     def snapshot(self) -> object:
         """All that a command could have changed."""
@@ -78,6 +78,12 @@ class World:
             for thing in self.live.all(kind)
         }
         return objects, self.repository.git("ls-remote", "origin")
+
+
+def versioned(dataset_id: str, version: str) -> dict[str, Any]:
+    """What a catalogue says of a dataset at another version, with stores of its own."""
+    stores = {"primary_url": f"s3://weather-data/{dataset_id}/v{version}.icechunk", "replica_urls": []}
+    return {"version": version, **stores}
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +143,7 @@ def install_strangers(world: World) -> None:
     problems.write_text(problems.read_text().replace("record.format) 1.0", "record.format) 2.0"))
     values = json.loads(text.replace(release(*HARBOR), release(*NEWER)))
     dataset_id, version = NEWER
-    values["record"] |= {"format": 2, "dataset_id": dataset_id, "version": version, "colour": "blue"}
+    values["record"] |= {"format": 2, "dataset_id": dataset_id, "version": version, "colour": "blue", "stores": []}
     folder.joinpath("newer.json").write_text(json.dumps(values))
     world.staging.helm("install", release(*NEWER), str(newer), "-f", str(folder / "newer.json"))
 
@@ -444,7 +450,7 @@ def test_all_problems_at_once(world: World, staged: tuple[str, str]) -> None:
         update, validate = (cron_job["spec"] for cron_job in dataset["cronjobs"])
         update["scheduel"] = update["jobTemplate"]["dedline"] = 1
         validate["schedule"] = "every day"
-        dataset["version"] = staged[1]
+        dataset |= versioned(*staged)
 
     done = world.deploy(world.edited(edit, staged[0]), target(staged))
     says(done, REFUSED, f"{release(*staged)}-update: ", '"spec.scheduel"', '"spec.jobTemplate.dedline"')
@@ -462,7 +468,7 @@ def test_all_problems_at_once(world: World, staged: tuple[str, str]) -> None:
 )
 @pytest.mark.parametrize("staged", [(RIDGE, "0.2.0"), HARBOR], ids=["install", "upgrade"])
 def test_a_field_of_the_wrong_type(world: World, staged: tuple[str, str], edit: Edit, words: list[str]) -> None:
-    catalogue = world.edited(lambda d: (edit(d), d.update(version=staged[1])), staged[0])
+    catalogue = world.edited(lambda d: (edit(d), d.update(**versioned(*staged))), staged[0])
     says(world.deploy(catalogue, target(staged)), REFUSED, f"{release(*staged)}-update", *words)
 
 

@@ -892,7 +892,7 @@ def an_older_deploy_that_wins_says_so(world: World) -> None:
     done = overtaken(world, reading=True)
     old, new = (repository.git("rev-parse", "HEAD") for repository in (world.repository, world.newer))
     assert done.code == UNFINISHED, done.stderr
-    assert f"{A.release} runs {old[:12]} again: the newer commit {new[:12]} of {A.branch} was deployed" in done.stderr
+    assert f"(commit {new[:12]}) of release {A.release} at the same time, and this one has replaced" in done.stderr
     assert commits(world) == {old}
     assert world.now(verb("deploy", A), folder=world.newer.path).code == DONE  # as it says
     assert commits(world) == {new}
@@ -901,8 +901,9 @@ def an_older_deploy_that_wins_says_so(world: World) -> None:
 @scenario("helm_4", "helm_3")
 def an_older_deploy_that_loses_does_not_say_that_it_rolled_back(world: World) -> None:
     done = overtaken(world, reading=False)
-    assert done.code == OUTSIDE, done.stderr
-    assert f"helm could not deploy {A.release}, because somebody else deployed it meanwhile: " in done.stderr
+    assert done.code == REFUSED, done.stderr
+    assert f"another command was at work on release {A.release} at the same time" in done.stderr
+    assert "rolled it back" not in done.stderr
     assert commits(world) == {world.newer.git("rev-parse", "HEAD")}
 
 
