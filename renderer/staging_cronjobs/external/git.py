@@ -107,6 +107,10 @@ class Checkout:
         except OSError as error:
             raise Outside(f"cannot read {path}: {error.strerror}") from None
 
+    def tracked(self) -> list[str]:
+        """The files that git knows."""
+        return [path for path in self._git("ls-files", "-z").stdout.split("\0") if path]
+
     def _text(self, path: str) -> str:
         """A file of the work tree; empty for one that is not there, or is no file."""
         try:
@@ -122,7 +126,7 @@ class Checkout:
         if (self.folder / self.relative(template_path) / METADATA).is_file():
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
-        for path in self._git("ls-files", "-z").stdout.split("\0"):
+        for path in self.tracked():
             if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self._text(path):
                 template = self.template_here(_folder(path))
                 if template.attributes.get("dataset_id") == dataset_id:
