@@ -111,7 +111,7 @@ class Checkout:
         """The files that git knows."""
         return [path for path in self._git("ls-files", "-z").stdout.split("\0") if path]
 
-    def _text(self, path: str) -> str:
+    def text(self, path: str) -> str:
         """A file of the work tree; empty for one that is not there, or is no file."""
         try:
             return (self.folder / path).read_text("utf-8", errors="replace")
@@ -127,7 +127,7 @@ class Checkout:
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
         for path in self.tracked():
-            if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self._text(path):
+            if path.rpartition("/")[2] == METADATA and f'"{dataset_id}"' in self.text(path):
                 template = self.template_here(_folder(path))
                 if template.attributes.get("dataset_id") == dataset_id:
                     return template.version_of(dataset_id), template.where

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..errors import Refused, StagingError, Superseded, Unfinished
-from ..model import schedules
+from ..model import commands, schedules
 from .printing import inert
 from .terminal import suspended_now
 
@@ -89,12 +89,16 @@ def _next(outcome: "Outcome") -> Iterator[str]:
     if not outcome.installed:
         back = ("helm", "rollback", outcome.release, "--namespace", outcome.cluster.namespace)
         yield _command("roll back", *back)
-    yield _command("remove it", "staging", "cleanup", *target)
+    yield _commented("remove it", commands.cleanup(record.dataset_id, record.version, *target))
 
 
 def _command(purpose: str, *words: str) -> str:
     """A line of a shell that can be copied."""
-    return inert(f"{shlex.join(words)}   # {purpose}")
+    return _commented(purpose, shlex.join(words))
+
+
+def _commented(purpose: str, command: str) -> str:
+    return inert(f"{command}   # {purpose}")
 
 
 def _listed(title: str, lines: list[str]) -> list[str]:

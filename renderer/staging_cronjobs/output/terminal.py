@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..model import commands
 from .printing import encodable, inert, no_command, show, show_json, write
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
         show("Paused: no job runs on its schedule. Next:")
         show(f"  1. backfill the stores above with the image {record.image}")
         show(f"  2. {shlex.join(('staging', 'resume', *target))}")
-    show(f"To remove it: {shlex.join(('staging', 'cleanup', *target))}")
+    show(f"To remove it: {commands.cleanup(record.dataset_id, record.version, *target)}")
     return None
 
 

@@ -8,7 +8,7 @@ from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
 from ..external.record import Release
-from ..model import catalogue, diff, values
+from ..model import catalogue, commands, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
 from ..model.settings import Settings
@@ -217,7 +217,7 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(
             f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
-            f"`staging cleanup --branch {new.branch}` finishes it"
+            f"`{commands.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
         ) from None
 
 

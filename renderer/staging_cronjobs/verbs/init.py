@@ -18,7 +18,7 @@ from ..external import cluster, git, shipped
 from ..external.git import Checkout
 from ..model import parts, settings
 from ..model.settings import TABLE, Settings
-from . import Say
+from . import Say, installed
 
 FOLDER = ".github/workflows"
 WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")
@@ -214,11 +214,7 @@ def _unlisted(project: Project) -> list[str]:
     named = settings.load(folder, {}).datasets
     if pyproject not in project.changes and (not named or PLACEHOLDER in named):
         found.append(f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]')
-    if "staging" not in _table(pyproject.before, "dependency-groups"):
-        found.append(f"{PYPROJECT} has no dependency group staging. Run `uv add --group staging staging-cronjobs`")
-    elif 'name = "staging-cronjobs"' not in (_text(folder, "uv.lock") or ""):
-        found.append("uv.lock is missing, or has no staging-cronjobs. Run `uv lock`")
-    return found
+    return found + installed.lacking(project.checkout, pyproject.before, _text(folder, "uv.lock"))
 
 
 def _shipped(name: str) -> str:
