@@ -27,6 +27,9 @@ URL = "https://git.invalid/tools/staging-cronjobs.git"  # nobody has it: git is 
 SNOW = StagedVersion("ridge-snow", "0.2.0")
 TARGET = ("--dataset-id", SNOW.dataset_id, "--version", SNOW.version)
 MAIN, PROGRAM = "src/weather/__main__.py", 'main = "weather.__main__:app"'
+SETTINGS = """first-deploy = "paused"
+backfill = "uv run main {dataset_id} backfill-kubernetes --docker-image {image}"
+"""
 GUARD = """
 try:
     from staging_cronjobs import mount
@@ -110,6 +113,7 @@ def theirs(tool: Path, tmp_path_factory: pytest.TempPathFactory) -> Theirs:
     datasets = repository.path / "src/weather/datasets.py"
     datasets.write_text(datasets.read_text() + ARCHIVER)
     change(repository, MAIN, '\nif __name__ == "__main__":\n', GUARD)
+    change(repository, "pyproject.toml", "\njob-prefixes = ", f"\n{SETTINGS}job-prefixes = ")
     change(repository, "pyproject.toml", 'weather = "weather.__main__:app"', PROGRAM)
     change(repository, "pyproject.toml", '["typer>=0.16"]', '["typer>=0.16", "pydantic>=2.7"]')
     repository.write("deploy/Dockerfile", "FROM scratch\n")
@@ -190,6 +194,8 @@ def test_the_commands_of_the_plan_to_the_letter(
     done = theirs.uv("run", "main", "deploy-staging", *TARGET, "--docker-image", IMAGE, **environment)
     assert done.returncode == 0, done.stderr
     assert f"To remove it: main cleanup-staging {' '.join(TARGET)}" in done.stdout.splitlines()
+    backfill = f"uv run main {SNOW.dataset_id} backfill-kubernetes --docker-image {IMAGE}"
+    assert f"  1. backfill the stores above: {backfill}" in done.stdout.splitlines()
     made = [SNOW.job_name(key) for key in ("update", "validate")]
     assert live.names("cronjobs", f"{LABEL}release") == made
 

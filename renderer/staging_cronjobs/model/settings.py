@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Usage, suggestion
+from . import backfill
 
 TABLE = "[tool.staging-cronjobs]"
 
@@ -28,6 +29,7 @@ class Settings:
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
     store_isolation: str = "version"  # or "none": where a version writes need not have the version in its URL
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
+    backfill: str = ""  # the command that fills a new version's stores, with placeholders; shown, never run
     timeout: str = "5m"  # Helm's --timeout
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
     sentry_project: str = ""  # the slug of the project that the jobs report to
@@ -36,8 +38,9 @@ class Settings:
 
 
 NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
-# Where things are. A stage branch's own file does not decide that: only options, the environment and main's file do.
-PLACE = frozenset({"repository", "namespace", "kube_context", "sentry_org", "sentry_project", "sentry_url"})
+# Where things are, and what a person is told to type. A stage branch's own file does not decide that: only options, the
+# environment and main's file do.
+PLACE = frozenset({"repository", "namespace", "kube_context", "backfill", "sentry_org", "sentry_project", "sentry_url"})
 CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version", "none")}
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
@@ -71,6 +74,8 @@ def from_main(own: Settings, text: str, where: str) -> Settings:
     table = _table(text, where)
     values = {name: _value(where, name, table[_shown(name)]) for name in PLACE if _shown(name) in table}
     said = {name: values.get(name, getattr(Settings(), name)) for name in PLACE - own.given}
+    if backfill.problem(said.get("backfill", "")):  # of a newer program; it is only shown, so nothing stops for it
+        said["backfill"] = ""
     return _checked(replace(own, **said, given=own.given | PLACE))
 
 
@@ -157,6 +162,8 @@ def _checked(settings: Settings) -> Settings:
         if not REF.fullmatch(value := getattr(settings, name)):
             raise Usage(f"{name} is {value!r}. It must be a name that git takes.")
     seconds(settings.timeout, "timeout")
+    if wrong := backfill.problem(settings.backfill):
+        raise Usage(f"backfill is {settings.backfill!r}. {wrong}")
     url = URL.fullmatch(settings.sentry_url)
     if not url:
         raise Usage(f"sentry-url is {settings.sentry_url!r}. It must be an address such as https://sentry.io.")

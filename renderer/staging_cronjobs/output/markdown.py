@@ -82,7 +82,10 @@ def _beside(production: dict[str, list[str] | None]) -> list[str]:
 def _next(outcome: "Outcome") -> Iterator[str]:
     record, target = outcome.values.record, ("--branch", outcome.values.record.branch)
     first, *others = outcome.values.jobs
-    yield f"# backfill: write the stores above with the image {_line(record.image)}"
+    if outcome.backfill:
+        yield _commented("backfill the stores above", outcome.backfill)
+    else:
+        yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
         yield _command("when that is done", "staging", "resume", *target)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)

@@ -73,7 +73,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
             for k, j in jobs.items()
         ]
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
-        facts |= {"warnings": outcome.warnings, "notices": outcome.notices}
+        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": outcome.backfill or None}
         return show_json(facts | {"record": record.model_dump()})
     done = "Installed" if outcome.installed else "Upgraded"
     show(f"{done} release {outcome.release} ({outcome.cluster}){', paused' if paused else ''}.")
@@ -86,7 +86,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
     if paused:
         show("Paused: no job runs on its schedule. Next:")
-        show(f"  1. backfill the stores above with the image {record.image}")
+        how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
+        show(f"  1. backfill the stores above{how}")
         show(f"  2. {shlex.join(('staging', 'resume', *target))}")
     show(f"To remove it: {commands.cleanup(record.dataset_id, record.version, *target)}")
     return None

@@ -8,7 +8,7 @@ from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record
 from ..external.cluster import Cluster
 from ..external.record import Release
-from ..model import catalogue, commands, diff, values
+from ..model import backfill, catalogue, commands, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
 from ..model.settings import Settings
@@ -31,6 +31,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
     suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
+    backfill: str = ""  # the project's command that fills the stores
 
 
 def deploy(
@@ -97,8 +98,9 @@ def deploy(
         key: new.suspend or bool(wanted.get(job.name, {"spec": job.spec})["spec"].get("suspend"))
         for key, job in new.jobs.items()
     }
+    command = backfill.command(settings.backfill, new.record.model_dump())
     told = tuple(warnings), (*_image_notice(new), *notices)
-    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, *told, suspended)
+    return Outcome(cluster, staged.release, ran is None, new, main_version, changed, *told, suspended, command)
 
 
 def render(

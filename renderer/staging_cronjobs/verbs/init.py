@@ -38,6 +38,7 @@ SETTINGS = Template(f"""
 datasets = $datasets
 first-deploy = "paused" # backfill, then `staging resume`; with "running" the jobs start at once
 namespace = $namespace # where releases go, beside production; cleanup looks there too
+# backfill = "uv run main {{dataset_id}} backfill --docker-image {{image}}" # shown while a new version waits, never run
 # main = "main" # the branch that production is deployed from
 # skip-jobs = ["archive-grib-files"] # keys of jobs that are never staged
 # sentry-org = "my-organization" # with sentry-project: cleanup deletes the monitors of staged jobs

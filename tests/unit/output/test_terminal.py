@@ -78,6 +78,7 @@ def outcome(text: str) -> Outcome:
         changes=changes,
         warnings=(text,),
         notices=(text,),
+        backfill=text,
     )
 
 
