@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Usage, suggestion
-from . import backfill
+from . import backfill, version_source
 
 TABLE = "[tool.staging-cronjobs]"
 
@@ -25,6 +25,7 @@ class Settings:
     repository: str = ""  # owner/name; default: read from the remote's URL
     namespace: str = ""  # default: the kubeconfig's
     kube_context: str = ""  # default: the kubeconfig's
+    version_source: str = ""  # FILE:KEY of a JSON, TOML or Python file; default: the template's zarr.json
     skip_jobs: tuple[str, ...] = ()  # keys of jobs that are never staged: they write outside the version's stores
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
     store_isolation: str = "version"  # or "none": where a version writes need not have the version in its URL
@@ -40,7 +41,18 @@ class Settings:
 NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
 # Where things are, and what a person is told to type. A stage branch's own file does not decide that: only options, the
 # environment and main's file do.
-PLACE = frozenset({"repository", "namespace", "kube_context", "backfill", "sentry_org", "sentry_project", "sentry_url"})
+PLACE = frozenset(
+    {
+        "repository",
+        "namespace",
+        "kube_context",
+        "version_source",
+        "backfill",
+        "sentry_org",
+        "sentry_project",
+        "sentry_url",
+    }
+)
 CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version", "none")}
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
@@ -56,7 +68,10 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
     file = _pyproject(start)
     values: dict[str, Any] = {"project": file.parent, **_from_file(file)} if file else {"project": start}
     found = _from_environment(os.environ if environment is None else environment)
-    return _checked(Settings(**(values | found), given=frozenset(found)))
+    own = _checked(Settings(**(values | found), given=frozenset(found)))
+    if wrong := version_source.problem(own.version_source):  # main's, which may be newer, is looked at where it is used
+        raise Usage(wrong)
+    return own
 
 
 def given(own: Settings, **options: str) -> Settings:
