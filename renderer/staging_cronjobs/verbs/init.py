@@ -18,7 +18,7 @@ from ..external import cluster, git, shipped
 from ..external.git import Checkout
 from ..model import parts, settings
 from ..model.settings import TABLE, Settings
-from . import Say, installed
+from . import Say, existing, installed
 
 FOLDER = ".github/workflows"
 WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")
@@ -131,6 +131,9 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
             begun = True
     for file in project.files:  # not before all is written: whoever reads along may leave
         say(f"{file.name}: {OUTCOMES[answers.get(file.name)]}")
+    if answers.get(WORKFLOWS[0]):
+        for hint in existing.hints(project.checkout, WORKFLOWS[0], project.files[0].after, WORKFLOWS):
+            say(hint)
 
 
 def to_set(project: Project) -> str:

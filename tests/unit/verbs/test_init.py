@@ -443,6 +443,40 @@ def test_a_build_of_the_users_own_has_its_file_named_there(ready: Project) -> No
     assert "has no line DOCKERFILE: in its part image.build" in ready.refused("--dockerfile=other")
 
 
+PRODUCTION = """
+jobs:
+  deploy:
+    steps:
+      - uses: aws-actions/configure-aws-credentials@1111111111111111111111111111111111111111 # v4
+        with:
+          role-to-assume: ${{ secrets.AWS_ROLE_ARN }}
+          aws-region: ${{ vars.AWS_REGION }}
+      - uses: "actions/checkout@v4"
+      - uses: "depot/setup-action@v1"
+        with:
+          token: ${{ secrets.OTHER }}
+"""
+
+
+def test_what_another_workflow_has_otherwise_is_told_once(project: Project, hostile: Hostile) -> None:
+    project.write(".github/workflows/production.yml", PRODUCTION * 2)
+    project.write(".github/workflows/old.txt", PRODUCTION)
+    project.write(".github/workflows/x\x1b[2J.yml", PRODUCTION)
+    project.write(".github/workflows/broken.yml", "\x1b[2J uses: depot/setup-action@\x1b[2J\n: [")
+    project.git("add", "--all")
+    done = project.init("--yes")
+    hints = [line for line in done.stderr.splitlines() if "Use the same in the parts" in line]
+    pins = dict(re.findall(r"uses: (\S+)@(\S+)", shipped(DEPLOY)))
+    assert [hint.partition(". Use")[0] for hint in hints] == [
+        f".github/workflows/production.yml uses aws-actions/configure-aws-credentials@{'1' * 40}, "
+        f"and {DEPLOY} @{pins['aws-actions/configure-aws-credentials']}",
+        f".github/workflows/production.yml uses depot/setup-action@v1, and {DEPLOY} @{pins['depot/setup-action']}",
+        f".github/workflows/production.yml has AWS_ROLE_ARN for role-to-assume, and {DEPLOY} AWS_ROLE_TO_ASSUME",
+    ]
+    hostile.tried("names from git", done.stderr, ran="\x1b" in done.stderr)
+    assert not [line for line in project.init("--yes").stderr.splitlines() if "Use the same in the parts" in line]
+
+
 # -- what cannot be ----------------------------------------------------------------------------------------------------
 
 
