@@ -52,6 +52,8 @@ def test_it_is_deployed_compared_and_guarded(staging: Staging, plain: Repository
     plain.checkout(BRANCH)
     again = staging.run(plain.path, "deploy", "--branch", BRANCH, "--docker-image", IMAGE, code=3)
     assert "origin/main has version 0.2.0 of ridge-snow too" in again.stderr
+    staging.run(plain.path, "cleanup", "--promoted", "--yes")
+    assert live.leftovers() == []
 
 
 @HELM
