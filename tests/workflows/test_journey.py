@@ -136,8 +136,8 @@ def test_a_push_is_deployed_with_the_image_of_its_commit(story: Story) -> None:
 def test_an_image_is_built_once_for_both_platforms(story: Story) -> None:
     image = f"{REPOSITORY}:{story.commits['first']}"
     look = f"image: docker buildx imagetools inspect {image}"
-    platforms = "--platform linux/amd64,linux/arm64"
-    build = f"image: depot build --project {SETTINGS['DEPOT_PROJECT']} {platforms} --tag {image} --push ."
+    what = "--file Dockerfile --platform linux/amd64,linux/arm64"
+    build = f"image: depot build --project {SETTINGS['DEPOT_PROJECT']} {what} --tag {image} --push ."
     assert story.built("first") == [look, build]
     assert story.built("same commit") == story.built("late") == [look]
 

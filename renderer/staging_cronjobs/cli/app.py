@@ -24,9 +24,10 @@ def program(
     """Run several versions of a dataset side by side on Kubernetes."""
     if version:
         from .. import __version__
+        from ..external import shipped
         from ..output.printing import show
 
-        show(__version__)
+        show(f"{__version__} (commit {commit})" if (commit := shipped.commit()) else __version__)
         raise typer.Exit
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import typer
 
+from ..model import commands
 from . import operators, project
 from .exits import reported
 from .options import (
@@ -33,15 +34,16 @@ def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
     """
     taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
     taken |= {group.name or "" for group in user_app.registered_groups}
-    if both := taken & {"deploy-staging", "cleanup-staging"}:
+    if both := taken & {commands.DEPLOY, commands.CLEANUP}:
         raise ValueError(f"the app already has a command {min(both)!r}. Rename it, then call mount")
-    user_app.command(name="deploy-staging")(_mounted_deploy(datasets))
-    user_app.command(name="cleanup-staging")(mounted_cleanup)
+    user_app.command(name=commands.DEPLOY)(_mounted_deploy(datasets))
+    user_app.command(name=commands.CLEANUP)(mounted_cleanup)
 
 
 def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
     @reported
     def deploy_staging(
+        context: typer.Context,
         dataset_id: DatasetId,
         version: Version,
         docker_image: Image,
@@ -58,13 +60,15 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
         staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
         load = functools.partial(user_code.from_objects, datasets, docker_image)
         asked = (paused, skip_job, allow_dirty, dry_run)
-        project.deploy_version(settings, staged, docker_image, load, *asked, Output.table)
+        with commands.within(_program(context)):
+            project.deploy_version(settings, staged, docker_image, load, *asked, Output.table)
 
     return deploy_staging
 
 
 @reported
 def mounted_cleanup(
+    context: typer.Context,
     dataset_id: DatasetId,
     version: Version,
     yes: Yes = False,
@@ -74,4 +78,10 @@ def mounted_cleanup(
 ) -> None:
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
     staged = target("", dataset_id, version)
-    operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
+    with commands.within(_program(context)):
+        operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
+
+
+def _program(context: typer.Context) -> str:
+    """How the user's own program was called, up to its command."""
+    return context.parent.command_path if context.parent else ""

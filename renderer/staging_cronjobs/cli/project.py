@@ -104,13 +104,16 @@ def init_command(
         str, typer.Option(help="GitHub environment of the workflows. Default: the one they name now, else staging.")
     ] = "",
     datasets: Datasets = None,
+    dockerfile: Annotated[
+        str, typer.Option(help="Dockerfile that the workflow builds. Default: the only one that git knows.")
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Only report what is missing or out of date.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Change existing files without asking.")] = False,
 ) -> None:
     """Add the GitHub workflows and the settings to this repository. Prints what to set on GitHub."""
     from ..verbs import init
 
-    own, wanted = settings_for(), (environment, datasets or ())
+    own, wanted = settings_for(), (environment, datasets or (), dockerfile)
     project = init.look(own, *wanted)
     if not check:
         init.install(project, say, lambda question: ask(question, yes))

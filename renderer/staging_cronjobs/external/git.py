@@ -1,6 +1,7 @@
 """The git side: this checkout, its remote's main, and the remote's stage branches."""
 
 import json
+import posixpath
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Any
 
 from ..errors import Outside, Refused
 from ..model import settings as rules
+from ..model import version_source
 from ..model.settings import Settings
 from ..model.staged_version import VERSION
+from ..model.version_source import VersionSource
 from . import shell
 
 METADATA = "zarr.json"  # of Zarr v3, in the template's folder
@@ -68,6 +71,7 @@ class Checkout:
     repository: str  # owner/name
     commit: str = field(default="", compare=False)  # that is checked out; `HEAD` when there is none yet
     shallow: bool = field(default=False, compare=False)
+    version_source: str = field(default="", compare=False)  # the setting; empty for Zarr templates
 
     def head(self) -> str:
         """The commit that is checked out. Raises `Outside` when there is none yet."""
@@ -101,8 +105,30 @@ class Checkout:
 
         Raises `Refused` when what main has there cannot be compared.
         """
+        if source := self.source:
+            path = self._path(source, template_path, dataset_id)
+            blob = self._file(self._entries(self._main, *_with_parents(path)), path)
+            text = self._contents([blob])[0] if blob else None
+            return self._sourced(source, text, self._on_main(path), dataset_id)
         template = self.template_on_main(template_path)
         return template.version_of(dataset_id) if template else None
+
+    @cached_property
+    def source(self) -> VersionSource | None:
+        """Where versions are, if not in templates. Raises `Refused` where this program does not know such a place."""
+        if wrong := version_source.problem(self.version_source):
+            raise Refused(f"{wrong} That is what {self.remote}/{self.main} says.")
+        return version_source.parse(self.version_source)
+
+    def version_in_tree(self, template_path: str | None, dataset_id: str) -> tuple[str, str]:
+        """The dataset's version in the work tree, and where that says so. Raises `Refused` when nothing does."""
+        if not self.source:
+            template = self.template_here(template_path or "")
+            return template.version_of(dataset_id), template.where
+        path = self._path(self.source, template_path or "", dataset_id)
+        if found := self.version_here(template_path or "", dataset_id):
+            return found
+        raise Refused(f"{path} does not have the version of {dataset_id}. Write it there, or correct version-source.")
 
     def template_here(self, template_path: str) -> Template:
         """The template in the work tree. Raises `Refused` when it is missing or cannot be read."""
@@ -115,16 +141,32 @@ class Checkout:
         except OSError as error:
             raise Outside(f"cannot read {path}: {error.strerror}") from None
 
+    def tracked(self) -> list[str]:
+        """The files that git knows."""
+        return [path for path in self._git("ls-files", "-z").stdout.split("\0") if path]
+
+    def text(self, path: str) -> str:
+        """A file of the work tree; empty for one that is not there, or is no file."""
+        try:
+            return (self.folder / path).read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def version_here(self, template_path: str, dataset_id: str) -> tuple[str, str] | None:
         """The dataset's version in the work tree, and the file that says so; None when no template is the dataset's.
 
         A template that has moved is found by its id. Raises `Refused` for one that cannot be read.
         """
+        if source := self.source:
+            path = self.relative(self._path(source, template_path, dataset_id))
+            text = self.text(path) if (self.folder / path).is_file() else None
+            version = self._sourced(source, text, path, dataset_id)
+            return (version, path) if version else None
         if (self.folder / self.relative(template_path) / METADATA).is_file():
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
-        for path in self._git("ls-files", "-z").stdout.split("\0"):
-            if PurePosixPath(path).name == METADATA and f'"{dataset_id}"' in self._text(path):
+        for path in self.tracked():
+            if PurePosixPath(path).name == METADATA and f'"{dataset_id}"' in self.text(path):
                 template = self.template_here(str(PurePosixPath(path).parent))
                 if template.attributes.get("dataset_id") == dataset_id:
                     return template.version_of(dataset_id), template.where
@@ -145,8 +187,28 @@ class Checkout:
             raise Refused(f"{self._on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it.")
         return None
 
+    def _path(self, source: VersionSource, template_path: str, dataset_id: str) -> str:
+        """The file that has the dataset's version. Raises `Refused` for one that lies outside."""
+        folder = self.relative(template_path) if source.needs_template else ""
+        path = posixpath.normpath(source.path(folder, dataset_id))
+        if path.startswith(("/", "../")):
+            raise Refused(f"version-source names {path}, which is outside the repository. Correct it on {self.main}.")
+        return path
+
+    def _sourced(self, source: VersionSource, text: str | None, where: str, dataset_id: str) -> str | None:
+        """The version that a file says; None where a dataset's own file or key is not there."""
+        if text is None:
+            if source.own_file:
+                return None
+            raise Refused(f"there is no {where}, which version-source names. Write it, or correct the setting on main.")
+        if text.startswith(LFS_POINTER):
+            raise Refused(f"{where} is a Git LFS pointer, so its version cannot be read. Take it out of Git LFS.")
+        return source.version(text, where, dataset_id)
+
     def templates_on_main(self, dataset_id: str) -> list[str]:
         """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
+        if self.source:
+            return []  # none is asked what a version is
         texts = self._metadata_on_main()
         return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
 
@@ -155,13 +217,15 @@ class Checkout:
 
         What is not plain is left out: a template without an id or a version, or two of one id.
         """
-        return self._plain_versions(self._metadata_on_main())
+        return {} if self.source else self._plain_versions(self._metadata_on_main())
 
     def versions_of(self, dataset_ids: Collection[str]) -> dict[str, str | None]:
         """The version on main, as fetched, of each of these datasets; None for one that main does not have.
 
         Where that cannot be told, the dataset is left out: what is unreadable may be its template.
         """
+        if self.source:
+            return {}
         texts = self._metadata_on_main()
         plain = self._plain_versions(texts)
         hidden = any(text.startswith(LFS_POINTER) for text in texts.values())
@@ -264,13 +328,6 @@ class Checkout:
     def _on_main(self, path: str) -> str:
         return f"{path} on {self.remote}/{self.main}"
 
-    def _text(self, path: str) -> str:
-        """A file of the work tree; empty for one that is not there, or is no file."""
-        try:
-            return (self.folder / path).read_text("utf-8", errors="replace")
-        except OSError:
-            return ""
-
     def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
         """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
         try:
@@ -355,7 +412,8 @@ def find(settings: Settings) -> Checkout | None:
             f"Add that remote, or set remote in {rules.TABLE} or STAGING_REMOTE."
         )
     repository = settings.repository or owner_and_name(url.stdout.strip())
-    return Checkout(folder, settings.remote, settings.main, repository, commit, shallow == "true")
+    own = (settings.remote, settings.main, repository, commit, shallow == "true", settings.version_source)
+    return Checkout(folder, *own)
 
 
 def checkout(settings: Settings) -> Checkout:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ..errors import Usage, suggestion
+from . import backfill, version_source
 
 TABLE = "[tool.staging-cronjobs]"
 
@@ -24,11 +25,13 @@ class Settings:
     repository: str = ""  # owner/name; default: read from the remote's URL
     namespace: str = ""  # default: the kubeconfig's
     kube_context: str = ""  # default: the kubeconfig's
+    version_source: str = ""  # FILE:KEY of a JSON, TOML or Python file; default: the template's zarr.json
     skip_jobs: tuple[str, ...] = ()  # keys of jobs that are never staged: they write outside the version's stores
     job_prefixes: Mapping[str, str] = field(default_factory=dict)  # dataset id -> prefix of its production jobs
     store_isolation: str = "version"  # or "none": where a version writes need not have the version in its URL
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
     stagger: str = ""  # such as 5m: a new version's schedules are moved by 1 to 5 minutes
+    backfill: str = ""  # the command that fills a new version's stores, with placeholders; shown, never run
     timeout: str = "5m"  # Helm's --timeout
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
     sentry_project: str = ""  # the slug of the project that the jobs report to
@@ -43,8 +46,20 @@ class Settings:
 
 
 NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
-# Where things are. A stage branch's own file does not decide that: only options, the environment and main's file do.
-PLACE = frozenset({"repository", "namespace", "kube_context", "sentry_org", "sentry_project", "sentry_url"})
+# Where things are, and what a person is told to type. A stage branch's own file does not decide that: only options, the
+# environment and main's file do.
+PLACE = frozenset(
+    {
+        "repository",
+        "namespace",
+        "kube_context",
+        "version_source",
+        "backfill",
+        "sentry_org",
+        "sentry_project",
+        "sentry_url",
+    }
+)
 CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version", "none")}
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
@@ -61,7 +76,10 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
     file = _pyproject(start)
     values: dict[str, Any] = {"project": file.parent, **_from_file(file)} if file else {"project": start}
     found = _from_environment(os.environ if environment is None else environment)
-    return _checked(Settings(**(values | found), given=frozenset(found)))
+    own = _checked(Settings(**(values | found), given=frozenset(found)))
+    if wrong := version_source.problem(own.version_source):  # main's, which may be newer, is looked at where it is used
+        raise Usage(wrong)
+    return own
 
 
 def given(own: Settings, **options: str) -> Settings:
@@ -79,6 +97,8 @@ def from_main(own: Settings, text: str, where: str) -> Settings:
     table = _table(text, where)
     values = {name: _value(where, name, table[_shown(name)]) for name in PLACE if _shown(name) in table}
     said = {name: values.get(name, getattr(Settings(), name)) for name in PLACE - own.given}
+    if backfill.problem(said.get("backfill", "")):  # of a newer program; it is only shown, so nothing stops for it
+        said["backfill"] = ""
     return _checked(replace(own, **said, given=own.given | PLACE))
 
 
@@ -166,6 +186,8 @@ def _checked(settings: Settings) -> Settings:
             f"stagger is {settings.stagger!r}. It must be whole minutes, 1m to 9m: a monitor expects its check-in "
             "within 10 minutes."
         )
+    if wrong := backfill.problem(settings.backfill):
+        raise Usage(f"backfill is {settings.backfill!r}. {wrong}")
     url = URL.fullmatch(settings.sentry_url)
     if not url:
         raise Usage(f"sentry-url is {settings.sentry_url!r}. It must be an address such as https://sentry.io.")

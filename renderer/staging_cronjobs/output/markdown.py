@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..errors import Refused, StagingError, Superseded, Unfinished
-from ..model import schedules
+from ..model import commands, schedules
 from .printing import inert
 from .terminal import suspended_now
 
@@ -89,18 +89,25 @@ def _beside(production: dict[str, list[str] | None]) -> list[str]:
 def _next(outcome: "Outcome") -> Iterator[str]:
     record, target = outcome.values.record, ("--branch", outcome.values.record.branch)
     first, *others = outcome.values.jobs
-    yield f"# backfill: write the stores above with the image {_line(record.image)}"
+    if outcome.backfill:
+        yield _commented("backfill the stores above", outcome.backfill)
+    else:
+        yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
         yield _command("when that is done", "staging", "resume", *target)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
         yield _command("roll back", "staging", "rollback", *target)
-    yield _command("remove it", "staging", "cleanup", *target)
+    yield _commented("remove it", commands.cleanup(record.dataset_id, record.version, *target))
 
 
 def _command(purpose: str, *words: str) -> str:
     """A line of a shell that can be copied."""
-    return inert(f"{shlex.join(words)}   # {purpose}")
+    return _commented(purpose, shlex.join(words))
+
+
+def _commented(purpose: str, command: str) -> str:
+    return inert(f"{command}   # {purpose}")
 
 
 def _listed(title: str, lines: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ..model import commands
 from .printing import encodable, inert, no_command, show, show_json, show_text, write
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
             for k, j in jobs.items()
         ]
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
-        facts |= {"warnings": outcome.warnings, "notices": outcome.notices}
+        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": outcome.backfill or None}
         return show_json(facts | {"record": record.model_dump()})
     done, state = "installed" if outcome.installed else "upgraded", ", paused" if paused else ""
     if outcome.dry_run:
@@ -117,9 +118,10 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
     if paused:
         show("Paused: no job runs on its schedule. Next:")
-        show(f"  1. backfill the stores above with the image {record.image}")
+        how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
+        show(f"  1. backfill the stores above{how}")
         show(f"  2. {shlex.join(('staging', 'resume', *target))}")
-    show(f"To remove it: {shlex.join(('staging', 'cleanup', *target))}")
+    show(f"To remove it: {commands.cleanup(record.dataset_id, record.version, *target)}")
     return None
 
 

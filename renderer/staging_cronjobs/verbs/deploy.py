@@ -8,7 +8,7 @@ from ..external import cluster as clusters
 from ..external import git, helm, kubectl, record, shell
 from ..external.cluster import Cluster
 from ..external.record import Release, Revision
-from ..model import catalogue, diff, values
+from ..model import backfill, catalogue, commands, diff, values
 from ..model.catalogue import Dataset
 from ..model.diff import Changes
 from ..model.settings import Settings
@@ -31,6 +31,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()  # what may keep a job from running, or from running apart from production
     notices: tuple[str, ...] = ()
     suspended: Mapping[str, bool] = field(default_factory=dict)  # by key, as the cluster has it; may lack some
+    backfill: str = ""  # the project's command that fills the stores
     dry_run: bool = False  # nothing was changed
     refusal: StagingError | None = None  # of a dry run: why a deploy would stop now
 
@@ -112,19 +113,20 @@ def deploy(
         for key, job in new.jobs.items()
     }
     known = (cluster, staged.release, ran is None, new, main_version)
+    command = backfill.command(settings.backfill, new.record.model_dump())
     if dry_run:
         refusal, notices = _would_stop(cluster, checkout, staged, release)
         for key, job in new.jobs.items():
             wanted[job.name]["spec"]["suspend"] = suspended[key]
         changed = diff.from_live(ran, new, ours, wanted, stopped, beside)
         told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
-        return Outcome(*known, changed, *told, suspended, dry_run=True, refusal=refusal)
+        return Outcome(*known, changed, *told, suspended, command, dry_run=True, refusal=refusal)
     kept = _ready(cluster, release, say) if release else None
     say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
     others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
     notices = _after(cluster, checkout, new.record, others, keep_record=bool(settings.sentry_project), say=say)
     told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
-    return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended)
+    return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended, command)
 
 
 def render(
@@ -279,7 +281,7 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(
             f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
-            f"`staging cleanup --branch {new.branch}` finishes it"
+            f"`{commands.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
         ) from None
 
 

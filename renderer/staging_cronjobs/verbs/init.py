@@ -6,8 +6,8 @@ import re
 import secrets
 import shlex
 import tomllib
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
 from string import Template
@@ -16,15 +16,20 @@ from typing import Any
 from ..errors import Outside, Refused, Unfinished, Usage
 from ..external import cluster, git, shipped
 from ..external.git import Checkout
-from ..model import settings
+from ..model import parts, settings
 from ..model.settings import TABLE, Settings
-from . import Say
+from . import Say, existing, installed
 
 FOLDER = ".github/workflows"
 WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")
 PYPROJECT = "pyproject.toml"
 OWN = "staging"  # the environment of the workflows as they are shipped
 ENVIRONMENT = re.compile(r"(?<=vars\.STAGING_ENVIRONMENT \|\| ')[^']*")
+BUILD = "image.build"  # the part that builds the image
+DOCKERFILE = re.compile(r"^( +DOCKERFILE: )(.*?)(\r?)$", re.MULTILINE)
+NAMED = re.compile(r"\b(?:secrets|vars)\.([A-Z0-9_]+)")  # what a workflow reads of its environment
+PATH = re.compile(r"(?!-)[\w./-]+", re.ASCII)  # needs no quotes in a workflow
+OPTIONAL = re.compile(r"STAGING_.*|SENTRY_AUTH_TOKEN|GITHUB_TOKEN")  # set by whoever wants to
 OUTCOMES = {None: "up to date", True: "written", False: "not changed"}
 SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
@@ -33,6 +38,7 @@ SETTINGS = Template(f"""
 datasets = $datasets
 first-deploy = "paused" # backfill, then `staging resume`; with "running" the jobs start at once
 namespace = $namespace # where releases go, beside production; cleanup looks there too
+# backfill = "uv run main {{dataset_id}} backfill --docker-image {{image}}" # shown while a new version waits, never run
 # main = "main" # the branch that production is deployed from
 # skip-jobs = ["archive-grib-files"] # keys of jobs that are never staged
 # sentry-org = "my-organization" # with sentry-project: cleanup deletes the monitors of staged jobs
@@ -47,6 +53,7 @@ class File:
     name: str  # from the top of the repository
     before: str | None  # None: there is none
     after: str
+    lost: tuple[str, ...] = ()  # what a person may have written there that does not stay
 
     @property
     def diff(self) -> str:
@@ -69,7 +76,7 @@ class Project:
         return [file for file in self.files if file.before != file.after]
 
 
-def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
+def look(own: Settings, environment: str, datasets: Collection[str], dockerfile: str = "") -> Project:
     """What is there and what should be; nothing is written. Raises `Refused` where that cannot be said."""
     checkout = git.checkout(own)
     if environment and not re.fullmatch(r"[\w.-]+", environment, re.ASCII):
@@ -77,15 +84,14 @@ def look(own: Settings, environment: str, datasets: Collection[str]) -> Project:
             f"the environment is {environment!r}. It must have letters, digits, dots, dashes and underscores only."
         )
     old = {name: _text(checkout.folder, name) for name in (*WORKFLOWS, PYPROJECT)}
-    kept = ENVIRONMENT.search(old[WORKFLOWS[0]] or "")
-    named = environment or (kept[0] if kept else OWN)
+    there = ENVIRONMENT.search(old[WORKFLOWS[0]] or "")
+    named = environment or (there[0] if there else OWN)
     facts = {"main": checkout.main, "repository": checkout.repository, "environment": named}
     if odd := [f"{name} {value!r}" for name, value in facts.items() if not value.isprintable()]:
         raise Usage(f"{odd[0]} is not usable. It must be one line of printable characters")
-    files = []
-    for name in WORKFLOWS:
-        text = shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
-        files.append(File(name, old[name], _with_ends(old[name], ENVIRONMENT.sub(lambda _: named, text))))
+    files = [_workflow(name, old[name], named) for name in WORKFLOWS]
+    if dockerfile or BUILD not in parts.of(old[WORKFLOWS[0]] or "", WORKFLOWS[0]):
+        files[0] = _with_dockerfile(files[0], _relative(checkout, dockerfile) if dockerfile else _dockerfile(checkout))
     files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
     return Project(checkout, named, tuple(files))
 
@@ -99,8 +105,11 @@ def missing(project: Project) -> list[str]:
         elif file.name == PYPROJECT:
             found.append(f"{PYPROJECT} has no {TABLE}")
         else:
-            found.append(f"{file.name} is out of date or edited. `staging init` shows the difference and asks.")
-    return found + _unlisted(project)
+            found.append(
+                f"{file.name} is out of date, or edited outside of the parts that are yours. `staging init` shows the "
+                "difference and asks."
+            )
+    return found + _without_image(project) + _unlisted(project)
 
 
 def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
@@ -112,7 +121,7 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     answers = {}
     for file in project.changes:
         if file.before is not None:
-            for line in file.diff.split("\n"):
+            for line in (*file.diff.split("\n"), *file.lost):
                 say(line)
         answers[file.name] = file.before is None or ask(f"Apply this change to {file.name}?")
     begun = False
@@ -122,17 +131,84 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
             begun = True
     for file in project.files:  # not before all is written: whoever reads along may leave
         say(f"{file.name}: {OUTCOMES[answers.get(file.name)]}")
+    if answers.get(WORKFLOWS[0]):
+        for hint in existing.hints(project.checkout, WORKFLOWS[0], project.files[0].after, WORKFLOWS):
+            say(hint)
 
 
 def to_set(project: Project) -> str:
     """What a person sets on GitHub and AWS, as commands."""
-    kind = "new" if project.environment == OWN else "existing"
-    parts = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
-    chosen = [text for name, text in zip(parts[1::2], parts[2::2], strict=True) if name in ("all", kind)]
+    names = dict.fromkeys(name for file in project.files[:-1] for name in NAMED.findall(file.after))
+    needed = [name for name in names if not OPTIONAL.fullmatch(name)]
+    kinds = {"all", "new" if project.environment == OWN else "existing"}
+    kinds |= {kind for kind, name in (("aws", "AWS_ROLE_TO_ASSUME"), ("depot", "DEPOT_PROJECT")) if name in names}
+    sections = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
+    chosen = [text for name, text in zip(sections[1::2], sections[2::2], strict=True) if name in kinds]
     facts = {"repository": project.checkout.repository, "environment": project.environment}
     facts |= {"main": project.checkout.main, "subject": SUBJECT % json.dumps(project.environment)[1:-1]}
     quoted = {name: shlex.quote(value) for name, value in facts.items()}
-    return Template("".join(chosen)).substitute(quoted).rstrip()
+    return Template("".join(chosen)).substitute(quoted, names=" ".join(needed)).rstrip()
+
+
+def _workflow(name: str, before: str | None, environment: str) -> File:
+    """A workflow as it should be: as it is shipped, with the parts that are the user's."""
+    text = shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
+    ours = _with_ends(before, ENVIRONMENT.sub(lambda _: environment, text))
+    kept = parts.of(before or "", name)
+    return File(name, before, parts.into(ours, kept), _lost(name, kept, parts.of(ours, name)) if before else ())
+
+
+def _lost(name: str, kept: Mapping[str, str], ours: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a user's file would not stay, a sentence each."""
+    if not kept:
+        return (
+            f"{name} has no marks around parts that are yours, so none of your own changes to it stays. "
+            "Make them again afterwards, between the marks.",
+        )
+    gone = [
+        f"{name} has no part {part} any more, so what you wrote there does not stay." for part in kept.keys() - ours
+    ]
+    new = [f"{name} lacks the marks of {part}, so what you changed there does not stay." for part in ours.keys() - kept]
+    return (*sorted(gone), *sorted(new))
+
+
+def _with_dockerfile(file: File, path: str) -> File:
+    """The workflow with this Dockerfile in the part that builds the image."""
+    build = parts.of(file.after, file.name).get(BUILD, "")
+    changed, count = DOCKERFILE.subn(lambda line: f"{line[1]}{path}{line[3]}", build)
+    if not count:
+        raise Refused(f"{file.name} has no line DOCKERFILE: in its part {BUILD}. Name {path} there yourself.")
+    return replace(file, after=parts.into(file.after, {BUILD: changed}))
+
+
+def _dockerfile(checkout: Checkout) -> str:
+    """The Dockerfile at the top, or the only one that git knows; else the one at the top, which is then missed."""
+    found = [path for path in checkout.tracked() if path.rpartition("/")[2] == "Dockerfile" and PATH.fullmatch(path)]
+    return found[0] if len(found) == 1 else "Dockerfile"
+
+
+def _relative(checkout: Checkout, path: str) -> str:
+    """A Dockerfile's path from the top of the repository. Raises `Usage` for one that is not there."""
+    file = (Path.cwd() / path).resolve()
+    if not file.is_file() or not file.is_relative_to(checkout.folder):
+        raise Usage(f"there is no file {path} in {checkout.folder}. Pass --dockerfile with the path of your Dockerfile")
+    relative = file.relative_to(checkout.folder).as_posix()
+    if not PATH.fullmatch(relative):
+        raise Usage(
+            f"the Dockerfile is {relative!r}. Its path must have letters, digits and the characters . _ / - only"
+        )
+    return relative
+
+
+def _without_image(project: Project) -> list[str]:
+    """What the step that builds the image would not find; its part may be the user's, who names no file there."""
+    build = parts.of(project.files[0].after, project.files[0].name).get(BUILD, "")
+    paths = [line[2] for line in DOCKERFILE.finditer(build) if PATH.fullmatch(line[2])]
+    return [
+        f"{project.files[0].name} builds {path}, and there is no such file. Run `staging init --dockerfile PATH`"
+        for path in paths
+        if not (project.checkout.folder / path).is_file()
+    ]
 
 
 def _unlisted(project: Project) -> list[str]:
@@ -143,11 +219,7 @@ def _unlisted(project: Project) -> list[str]:
     named = settings.load(folder, {}).datasets
     if pyproject not in project.changes and (not named or PLACEHOLDER in named):
         found.append(f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]')
-    if "staging" not in _table(pyproject.before, "dependency-groups"):
-        found.append(f"{PYPROJECT} has no dependency group staging. Run `uv add --group staging staging-cronjobs`")
-    elif 'name = "staging-cronjobs"' not in (_text(folder, "uv.lock") or ""):
-        found.append("uv.lock is missing, or has no staging-cronjobs. Run `uv lock`")
-    return found
+    return found + installed.lacking(project.checkout, pyproject.before, _text(folder, "uv.lock"))
 
 
 def _plain(folder: Path, name: str) -> Path:
@@ -166,7 +238,7 @@ def _text(folder: Path, name: str) -> str | None:
     """A file's text, None when there is none. Raises `Refused` for what is no plain file in plain folders."""
     path = _plain(folder, name)
     try:
-        return path.read_bytes().decode(errors="replace") if path.exists() else None
+        return path.read_bytes().decode(errors="surrogateescape") if path.exists() else None
     except OSError as error:
         raise Outside(f"cannot read {name}: {error.strerror}") from None
 
@@ -220,7 +292,7 @@ def _write(folder: Path, file: File, *, begun: bool) -> None:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb") as stream:
             if path.exists():
                 os.fchmod(stream.fileno(), path.stat().st_mode)
-            stream.write(file.after.encode())
+            stream.write(file.after.encode(errors="surrogateescape"))
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)

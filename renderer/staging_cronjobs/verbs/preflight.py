@@ -70,12 +70,13 @@ def check_place(own: Settings, main: Settings, where: str) -> None:
 
 def check_template(dataset: Dataset, staged: StagedVersion, checkout: Checkout) -> str:
     """The template's path, when both the code and the template on this branch have the version that it names."""
-    if dataset.version is None or dataset.template_path is None:
+    needed = checkout.source is None or checkout.source.needs_template
+    if dataset.version is None or (needed and dataset.template_path is None):
         raise Refused(f"dataset {dataset.dataset_id} has no version and template. It cannot be staged.")
     _check_version(dataset.version, staged, "the code")
-    template = checkout.template_here(dataset.template_path)
-    _check_version(template.version_of(staged.dataset_id), staged, template.where)
-    return dataset.template_path
+    version, where = checkout.version_in_tree(dataset.template_path, staged.dataset_id)
+    _check_version(version, staged, where)
+    return dataset.template_path or ""
 
 
 def _check_version(version: str, staged: StagedVersion, where: str) -> None:

@@ -78,6 +78,12 @@ def test_a_first_paused_deploy_of_a_new_dataset_says_what_comes_next() -> None:
     assert "staging rollback" not in text and "Changes since the last deploy" not in text and "Warnings" not in text
 
 
+def test_a_projects_own_command_to_backfill_is_shown_to_be_copied() -> None:
+    text = markdown.deployed(replace(OUTCOME, backfill="uv run main x --image 'a\u200bb'"), NOW)
+    assert "uv run main x --image 'a\\u200bb'   # backfill the stores above\n" in text
+    assert "# backfill: write" not in text
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

@@ -81,6 +81,7 @@ def outcome(text: str) -> Outcome:
         changes=changes,
         warnings=(text,),
         notices=(text,),
+        backfill=text,
     )
 
 

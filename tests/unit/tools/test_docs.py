@@ -2,8 +2,10 @@
 
 import ast
 import json
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from ruamel.yaml import YAML
 
 import docs
+import reading
+from controlplane import binaries
 from staging_cronjobs import cli
 from staging_cronjobs.external import loader
-from staging_cronjobs.model import catalogue, settings, values
+from staging_cronjobs.model import catalogue, parts, settings, values
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -194,13 +198,42 @@ def test_files_that_contributors_are_sent_to_exist() -> None:
     assert [name for name in named if not any((place / name).exists() for place in places)] == []
 
 
-def test_steps_that_other_clouds_edit_are_marked() -> None:
-    page = (docs.ROOT / "docs" / "adopting.md").read_text().partition("## Another cloud, registry or builder")[2]
-    rows = [docs._cells(row) for row in page.partition("\n## ")[0].splitlines() if row.startswith("| `")]
-    assert len(rows) > 3
-    for steps, workflows, _ in rows:
-        for workflow in workflows.split(" and "):
-            text = (docs.ROOT / ".github" / "workflows" / f"{workflow}-staging.yml").read_text()
-            marked = re.findall(r"# Change this step for another cloud, registry or builder\.\n +- name: (.+)\n", text)
-            named = re.findall("`([^`]+)`", steps)
-            assert all(marked.count(name) == text.count(f"- name: {name}\n") > 0 for name in named)
+OTHERS = (docs.ROOT / "docs" / "adopting.md").read_text().partition("\n## Another cloud, registry or builder\n")[2]
+OTHERS = OTHERS.partition("\n## ")[0]
+
+
+def test_every_part_that_is_the_users_is_listed_with_its_workflow() -> None:
+    rows = [docs._cells(row) for row in OTHERS.splitlines() if row.startswith("| `")]
+    listed = {name: workflow for names, workflow, _ in rows for name in re.findall("`([^`]+)`", names)}
+    there = {
+        name: workflow
+        for workflow in ("deploy", "cleanup")
+        for name in parts.of((reading.WORKFLOWS / f"{workflow}-staging.yml").read_text(), workflow)
+    }
+    assert listed == there
+
+
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", OTHERS, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_for_other_clouds_stand_in_their_parts(block: str, tmp_path: Path) -> None:
+    text = (reading.WORKFLOWS / "deploy-staging.yml").read_text()
+    part = "image.build" if "--push" in block else "deploy.cluster"
+    file = tmp_path / ".github" / "workflows" / "deploy-staging.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(parts.into(text, {part: block}).replace("      queue: max\n", ""))  # which actionlint does not know
+    done = subprocess.run([binaries.path("actionlint"), file], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    steps = YAML(typ="safe").load(block)
+    assert len(BLOCKS) == 4
+    assert all(step["name"] for step in steps)
+    assert not [step for step in steps if "${{" in step.get("run", "")]
+
+
+def test_a_kubeconfig_in_a_secret_is_written_for_its_owner_alone(tmp_path: Path) -> None:
+    (step,) = [step for block in BLOCKS for step in YAML(typ="safe").load(block) if "~/.kube" in step.get("run", "")]
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "KUBECONFIG_FILE": "a: $(id)\nb: \\n\n"}
+    subprocess.run(["bash", "-e", "-c", step["run"]], env=environment, check=True)
+    assert (tmp_path / ".kube/config").read_text() == "a: $(id)\nb: \\n\n\n"
+    assert (tmp_path / ".kube/config").stat().st_mode & 0o777 == 0o600

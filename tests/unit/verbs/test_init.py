@@ -100,6 +100,7 @@ def ready(project: Project) -> Project:
     """One in which nothing is missing."""
     project.write("pyproject.toml", PYPROJECT + GROUP)
     project.write("uv.lock", LOCK)
+    project.write("Dockerfile", "FROM scratch\n")
     assert project.init(DATASETS, "--yes").code == 0
     return project
 
@@ -197,7 +198,9 @@ def test_a_program_is_shown_the_difference_and_nothing_is_written(project: Proje
 
 def test_with_yes_an_edited_workflow_is_replaced(ready: Project) -> None:
     ready.write(DEPLOY, ready.text(DEPLOY) + "# mine\n")
-    assert [line.partition(". ")[0] for line in ready.lacks()] == [f"{DEPLOY} is out of date or edited"]
+    assert [line.partition(". ")[0] for line in ready.lacks()] == [
+        f"{DEPLOY} is out of date, or edited outside of the parts that are yours"
+    ]
     assert ready.init("--yes").code == 0
     assert (ready.text(DEPLOY), ready.lacks()) == (shipped(DEPLOY), [])
 
@@ -316,6 +319,162 @@ def test_a_file_that_may_be_run_still_may(project: Project) -> None:
         os.umask(before)
     assert (project.path / DEPLOY).stat().st_mode & 0o777 == 0o750
     assert (project.path / CLEANUP).stat().st_mode & 0o777 == 0o640
+
+
+# -- parts that are the user's -----------------------------------------------------------------------------------------
+
+TESTS = "        run: uv run --no-sync pytest\n"
+MINE = "        run: uv run --no-sync pytest -m 'not slow' # \udce9\n"  # a byte that is no UTF-8, as it is read
+
+
+def edit(project: Project, name: str, before: str, after: str) -> None:
+    text = (project.path / name).read_bytes().decode(errors="surrogateescape")
+    assert before in text
+    (project.path / name).write_bytes(text.replace(before, after).encode(errors="surrogateescape"))
+
+
+def test_what_stands_between_the_marks_is_kept_and_the_rest_is_brought_up_to_date(ready: Project) -> None:
+    edit(ready, DEPLOY, TESTS, MINE)
+    edit(ready, CLEANUP, "update-kubeconfig --name", "update-kubeconfig --alias x --name")
+    mine = {name: (ready.path / name).read_bytes() for name in WORKFLOWS}
+    assert ready.lacks() == []
+    for name in WORKFLOWS:
+        edit(ready, name, "v4.3.1", "v4.0.0")
+    assert len(ready.lacks()) == 2
+    done = ready.init("--yes")
+    assert done.code == 0
+    assert {name: (ready.path / name).read_bytes() for name in WORKFLOWS} == mine
+    assert "does not stay" not in done.stderr and "none of your own changes" not in done.stderr
+
+
+def test_a_part_with_nothing_in_it_stays_empty(ready: Project) -> None:
+    begin, end = "      # staging: yours begin quality.checks\n", "      # staging: yours end quality.checks\n"
+    inside = ready.text(DEPLOY).partition(begin)[2].partition(end)[0]
+    edit(ready, DEPLOY, inside, "")
+    assert ready.lacks() == []
+
+
+def test_a_file_from_before_there_were_marks_is_replaced_and_it_is_said_what_goes(ready: Project) -> None:
+    marked = ready.text(DEPLOY)
+    old = re.sub(r"^ *# staging: yours .*\n", "", marked, flags=re.MULTILINE)
+    ready.write(DEPLOY, old)
+    assert len(ready.lacks()) == 1
+    assert "pass --yes" in ready.refused()
+    done = ready.init("--yes")
+    assert f"{DEPLOY} has no marks around parts that are yours, so none of your own changes to it stays." in done.stderr
+    assert ready.text(DEPLOY) == marked
+
+
+def test_a_part_that_only_one_side_has_is_named(ready: Project) -> None:
+    edit(ready, DEPLOY, "yours begin deploy.packages", "yours begin deploy.other")
+    edit(ready, DEPLOY, "yours end deploy.packages", "yours end deploy.other")
+    done = ready.init("--yes")
+    assert f"{DEPLOY} has no part deploy.other any more, so what you wrote there does not stay." in done.stderr
+    assert f"{DEPLOY} lacks the marks of deploy.packages, so what you changed there does not stay." in done.stderr
+    assert ready.text(DEPLOY) == shipped(DEPLOY)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.parametrize("args", [["--yes"], ["--check"]], ids=["init", "check"])
+@pytest.mark.parametrize(("kind", "twice"), [("begin", False), ("end", False), ("begin", True), ("end", True)], ids=str)
+def test_broken_marks_are_told_and_nothing_is_written(
+    ready: Project, name: str, args: list[str], kind: str, twice: bool, hostile: Hostile
+) -> None:
+    mark = re.findall(rf"^ *# staging: yours {kind} .*\n", ready.text(name), re.MULTILINE)[0]
+    edit(ready, name, mark, mark * 2 if twice else "")
+    edit(ready, CLEANUP, "v4.3.1", "v4.0.0")
+    sentence = ready.refused(*args)
+    assert sentence.startswith(f"{name} ")
+    hostile.tried("names from git", sentence)
+
+
+def dockerfile_of(project: Project) -> list[str]:
+    return re.findall(r"^ +DOCKERFILE: (.+)$", project.text(DEPLOY), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        (["deploy/Dockerfile"], "deploy/Dockerfile"),
+        (["Dockerfile", "deploy/Dockerfile"], "Dockerfile"),
+        (["a/Dockerfile", "b/Dockerfile"], "Dockerfile"),
+        (["a/Dockerfile.old", "b/xDockerfile"], "Dockerfile"),
+        (["it's $(id)/Dockerfile"], "Dockerfile"),
+        ([], "Dockerfile"),
+    ],
+)
+def test_the_only_dockerfile_that_git_knows_is_built(project: Project, there: list[str], found: str) -> None:
+    for path in there:
+        project.write(path, "FROM scratch\n")
+    project.git("add", "--all")
+    project.write("untracked/Dockerfile", "FROM scratch\n")
+    project.init("--yes")
+    assert dockerfile_of(project) == [found]
+    assert bool([line for line in project.lacks() if "builds Dockerfile, and" in line]) is (found not in there)
+
+
+def test_a_dockerfile_is_named_and_stays_named(ready: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in ("a/Dockerfile", "b/worker.dockerfile"):
+        ready.write(path, "FROM scratch\n")
+    monkeypatch.chdir(ready.path / "b")
+    assert ready.init("--dockerfile", "worker.dockerfile", "--yes").code == 0
+    assert dockerfile_of(ready) == ["b/worker.dockerfile"]
+    assert ready.lacks() == []
+    assert ready.init("--yes").code == 0
+    assert dockerfile_of(ready) == ["b/worker.dockerfile"]
+
+
+@pytest.mark.parametrize("path", ["none", "a b", "../out", "-x", "$(id)", "folder", "x${{ github.token }}"])
+def test_a_dockerfile_that_is_not_there_or_would_not_stand_in_the_workflow(
+    ready: Project, tmp_path: Path, path: str, hostile: Hostile
+) -> None:
+    for name in ("a b", "$(id)", "-x", "x${{ github.token }}"):
+        ready.write(name, "FROM scratch\n")
+    (tmp_path / "out").touch()
+    (ready.path / "folder").mkdir()
+    sentence = ready.refused(f"--dockerfile={path}", code=2)
+    hostile.tried("names from git", sentence, changed=dockerfile_of(ready) != ["Dockerfile"])
+
+
+def test_a_build_of_the_users_own_has_its_file_named_there(ready: Project) -> None:
+    edit(ready, DEPLOY, "          DOCKERFILE: Dockerfile\n", "")
+    (ready.path / "Dockerfile").rename(ready.path / "other")
+    assert ready.lacks() == []
+    assert "has no line DOCKERFILE: in its part image.build" in ready.refused("--dockerfile=other")
+
+
+PRODUCTION = """
+jobs:
+  deploy:
+    steps:
+      - uses: aws-actions/configure-aws-credentials@1111111111111111111111111111111111111111 # v4
+        with:
+          role-to-assume: ${{ secrets.AWS_ROLE_ARN }}
+          aws-region: ${{ vars.AWS_REGION }}
+      - uses: "actions/checkout@v4"
+      - uses: "depot/setup-action@v1"
+        with:
+          token: ${{ secrets.OTHER }}
+"""
+
+
+def test_what_another_workflow_has_otherwise_is_told_once(project: Project, hostile: Hostile) -> None:
+    project.write(".github/workflows/production.yml", PRODUCTION * 2)
+    project.write(".github/workflows/old.txt", PRODUCTION)
+    project.write(".github/workflows/x\x1b[2J.yml", PRODUCTION)
+    project.write(".github/workflows/broken.yml", "\x1b[2J uses: depot/setup-action@\x1b[2J\n: [")
+    project.git("add", "--all")
+    done = project.init("--yes")
+    hints = [line for line in done.stderr.splitlines() if "Use the same in the parts" in line]
+    pins = dict(re.findall(r"uses: (\S+)@(\S+)", shipped(DEPLOY)))
+    assert [hint.partition(". Use")[0] for hint in hints] == [
+        f".github/workflows/production.yml uses aws-actions/configure-aws-credentials@{'1' * 40}, "
+        f"and {DEPLOY} @{pins['aws-actions/configure-aws-credentials']}",
+        f".github/workflows/production.yml uses depot/setup-action@v1, and {DEPLOY} @{pins['depot/setup-action']}",
+        f".github/workflows/production.yml has AWS_ROLE_ARN for role-to-assume, and {DEPLOY} AWS_ROLE_TO_ASSUME",
+    ]
+    hostile.tried("names from git", done.stderr, ran="\x1b" in done.stderr)
+    assert not [line for line in project.init("--yes").stderr.splitlines() if "Use the same in the parts" in line]
 
 
 # -- what cannot be ----------------------------------------------------------------------------------------------------
@@ -467,7 +626,16 @@ def test_nothing_is_missing_in_a_repository_that_is_ready(ready: Project) -> Non
     [
         (DEPLOY, None, f"{DEPLOY} is missing"),
         (CLEANUP, None, f"{CLEANUP} is missing"),
-        (DEPLOY, ("v4.3.1", "v4.0.0"), f"{DEPLOY} is out of date or edited. `staging init` shows the difference"),
+        (
+            DEPLOY,
+            ("v4.3.1", "v4.0.0"),
+            f"{DEPLOY} is out of date, or edited outside of the parts that are yours. `staging init` shows",
+        ),
+        (
+            "Dockerfile",
+            None,
+            f"{DEPLOY} builds Dockerfile, and there is no such file. Run `staging init --dockerfile PATH`",
+        ),
         ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
         ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
         ("pyproject.toml", (GROUP, ""), "no dependency group staging. Run `uv add --group staging staging-cronjobs`"),
@@ -512,6 +680,7 @@ def test_what_to_set_names_everything_with_this_repository_and_environment(ready
     assert f'"token.actions.githubusercontent.com:sub": "repo:dynamical-demo/weather:environment:{environment}"' in text
     assert '"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"' in text
     assert '"$name"' in text
+    assert "AWS_ROLE_TO_ASSUME" in text and "Depot must trust" in text
     assert "$environment" not in text
     assert 'first-deploy = "paused"' in text
     for name in WORKFLOWS:
@@ -529,3 +698,14 @@ def test_an_environment_that_exists_is_not_made_anew(ready: Project) -> None:
     ready.write("pyproject.toml", ready.text("pyproject.toml").replace('# main = "main"', 'main = "trunk"'))
     assert "-f name=trunk" in ready.init().stdout
     assert "--method PUT" not in ready.init("--environment", "prod", "--yes").stdout
+
+
+def test_what_to_set_follows_the_parts_that_are_the_users(ready: Project) -> None:
+    for name in WORKFLOWS:
+        text = re.sub(r"- name: Log in to AWS\n(?:(?! {6}(?:#|- )).*\n)*", "", ready.text(name))
+        text = re.sub(r"\b(secrets|vars)\.(AWS_\w+|EKS_CLUSTER_NAME)", r"\1.GKE_CLUSTER", text)
+        ready.write(name, text.replace(".DEPOT_PROJECT", ".BUILDER"))
+    text = ready.init("--yes").stdout
+    assert "for name in DOCKER_REPOSITORY GKE_CLUSTER BUILDER; do" in text
+    assert not re.findall("AWS_ROLE|amazonaws|Depot|EKS", text)
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
