@@ -79,8 +79,9 @@ def test_every_branch_of_every_template_is_taken(helm_4: Path, tmp_path: Path) -
     waiting = {(file.name, start) for file, text in texts.items() for start, _ in branches(text)}
     assert len(waiting) > 50
     for values in (good(), hand_made() | {"suspend": True}, bad(), long_version(), {}):
-        while branch := reached(helm_4, write(chart, texts, waiting), values):
-            waiting.remove(branch)
+        for more in ((), ("--is-upgrade",)):
+            while branch := reached(helm_4, write(chart, texts, waiting), values, more):
+                waiting.remove(branch)
     # `helm lint`, for which no `fail` is the end, comes to the notes of a release without jobs.
     linted = subprocess.run([helm_4, "lint", write(chart, texts, waiting)], capture_output=True, text=True)
     waiting -= {(name, int(start)) for name, start in FAILED.findall(linted.stderr)}
@@ -94,10 +95,10 @@ def write(chart: Path, texts: dict[Path, str], waiting: set[Branch]) -> Path:
     return chart
 
 
-def reached(helm: Path, chart: Path, values: Object) -> Branch | None:
+def reached(helm: Path, chart: Path, values: Object, more: tuple[str, ...]) -> Branch | None:
     """The first waiting branch that a render comes to."""
     try:
-        render_chart(helm, values, chart=chart)
+        render_chart(helm, values, chart=chart, more=more)
     except RenderError as error:
         if found := FAILED.search(error.stderr):
             return found[1], int(found[2])
