@@ -58,6 +58,8 @@ CONTEXT, NAMESPACE = "my-cluster", "weather"  # what readers see
 DATASET = "ridge-snow"
 TIME = re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\b")  # as `helm history` prints it
 SOME_TIME = "Mon Jan  5 09:00:00 2026"
+MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # as Kubernetes writes it
+SOME_MOMENT = "2026-01-05T09:00:00Z"
 
 CODES = {
     0: "Done.",
@@ -225,7 +227,7 @@ class Shell:
         )
         if done.returncode != code:
             raise RuntimeError(f"{line}: exit code {done.returncode}, not {code}: {done.stdout}")
-        said = TIME.sub(SOME_TIME, done.stdout.replace(self.namespace, NAMESPACE)).expandtabs()
+        said = MOMENT.sub(SOME_MOMENT, TIME.sub(SOME_TIME, done.stdout.replace(self.namespace, NAMESPACE))).expandtabs()
         return "\n".join(line.rstrip() for line in [f"$ {line}", *said.splitlines()])
 
 
