@@ -928,6 +928,24 @@ def a_helm_that_is_alive_is_waited_for(world: World, name: str) -> None:
     assert name == "cleanup" or record(world, A) == ["superseded", "superseded", "deployed"]
 
 
+@scenario("helm_4")
+def a_deploy_that_waited_asks_for_the_branch_again(world: World) -> None:
+    """While it waits for a living helm, a newer push comes: its old commit must not be deployed over that."""
+    stage(world, A)
+    door, held = world.gate.door("other-helm"), Hold()
+    door.after = lambda request: held() if request.number == 1 else None
+    other = world.run(door, world.helm_command(*world.helm_upgrade(A)))
+    held.wait()
+    run = world.start("waiting", *verb("deploy", A))
+    wait_until(lambda: "waiting for another helm" in run.stderr, what="the wait")
+    world.push([A], world.newer)
+    held.release()
+    assert other.end().code == 0
+    done = run.end()
+    assert done.code == SUPERSEDED, done.stderr
+    assert "a newer push deploys it" in done.stderr
+
+
 @scenario_each("kept", helm_4="a record", helm_3="nothing")
 def a_pause_that_waited_does_not_bring_a_release_back(world: World, kept: str) -> None:
     """A helm was killed at an upgrade; while the pause waits for it, somebody takes the release away."""

@@ -99,8 +99,11 @@ def deploy(
     if release is None or release.live:  # of a release that is not, what is left is waited for
         recovery.check_staying(cluster, staged.release, ours)
     if not dry_run:
-        release = recovery.settle(cluster, release, say) if release else None
-        _check_head(checkout, staged, checkout.head())
+        head = checkout.remote_head(staged.branch)
+        if release and release.pending:
+            release = recovery.settle(cluster, release, say)
+            head = checkout.remote_head(staged.branch)  # meanwhile a newer push may have been deployed
+        _check_head(checkout, staged, head)
     ran = release.runs if release else None
     # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
     asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
@@ -198,9 +201,9 @@ def _check_image(image: str) -> None:
         raise Usage(f"the image is {image!r}: pass --docker-image with the image that the jobs run")
 
 
-def _check_head(checkout: git.Checkout, staged: StagedVersion, commit: str) -> None:
+def _check_head(checkout: git.Checkout, staged: StagedVersion, head: str | None) -> None:
     """Just before the change: a deploy that finishes after a cleanup would be an orphan for ever."""
-    head = checkout.remote_head(staged.branch)
+    commit = checkout.head()
     if head is None:
         raise Superseded(f"branch {staged.branch} is not on {checkout.remote}: push it first, or it was deleted")
     if head != commit:
@@ -225,7 +228,7 @@ def _would_stop(
             f"release {release.name} is {release.status}: a deploy waits for that helm, or takes over if it was killed"
         )
     try:
-        _check_head(checkout, staged, checkout.head())
+        _check_head(checkout, staged, checkout.remote_head(staged.branch))
     except Superseded as error:
         return error, notices
     return None, notices
