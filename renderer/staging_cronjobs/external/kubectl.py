@@ -59,15 +59,13 @@ def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict
 
 def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
     """Jobs of the release that run now, or of these of its CronJobs alone."""
-    makers = release.job_names if cronjobs is None else {*cronjobs}
-    jobs = [j for j in _jobs(cluster, release) if _makers(j, "CronJob") & makers]
-    return sorted(j["metadata"]["name"] for j in jobs if not _over(j))
+    return [*running(cluster, release.job_names if cronjobs is None else cronjobs, _selector(release))]
 
 
-def running(cluster: Cluster, cronjobs: Collection[str]) -> dict[str, Object]:
+def running(cluster: Cluster, cronjobs: Collection[str], selector: str = f"{LABEL}release") -> dict[str, Object]:
     """The Jobs of these CronJobs that run now, by name, whatever their releases."""
-    jobs = {j["metadata"]["name"]: j for j in cluster.get("jobs", f"{LABEL}release") if not _over(j)}
-    return {name: jobs[name] for name in sorted(jobs) if _makers(jobs[name], "CronJob") & {*cronjobs}}
+    jobs = {j["metadata"]["name"]: j for j in cluster.get("jobs", selector) if not _over(j)}
+    return {name: jobs[name] for name in sorted(jobs) if made_by(jobs[name], cronjobs)}
 
 
 def made(cluster: Cluster, plural: str) -> dict[str, list[Object]]:
@@ -137,11 +135,6 @@ def _over(job: Mapping[str, Any]) -> bool:
 def _line(cluster: Cluster, *words: str) -> str:
     where = ("--namespace", cluster.namespace, *(("--context", cluster.context) if cluster.context else ()))
     return shlex.join(("kubectl", *words, *where))
-
-
-def _jobs(cluster: Cluster, release: Release) -> list[Object]:
-    """The release's Jobs: those that its CronJobs made, or a person from them."""
-    return [j for j in cluster.get("jobs", _selector(release)) if _makers(j, "CronJob") & release.job_names]
 
 
 def _is_ours(job: str, jobs: Collection[str], release: Release) -> bool:

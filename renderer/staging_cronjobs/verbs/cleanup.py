@@ -5,7 +5,6 @@ Until the last step the release is `uninstalling` or `uninstalled` in `helm list
 
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from ..model.values import Record
 from . import Say, control, recovery
 
 AT_ONCE = 4
-DRAIN_POLL = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def plan(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
             f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
         )
-    _check_own(cluster, release)
+    recovery.check_own(cluster, release, release.newest.names)
     checkout = None if keep_branch else _checkout(settings, release)
     if branch_deleted and checkout is None:
         raise Usage("--branch-deleted asks the remote for the branch, so it needs a checkout. Run it in one.")
@@ -178,23 +176,9 @@ def _check_unchanged(plan: Plan, branch: str) -> None:
             f"release {plan.release.name} has changed since the plan was made: it {state}. Nothing was touched. Run "
             "the same command again for a new plan."
         )
-    _check_own(plan.cluster, now)
+    recovery.check_own(plan.cluster, now, now.newest.names)
     if plan.checkout and plan.head is None and (head := plan.checkout.remote_head(branch)):
         raise Superseded(f"branch {branch} is there again, at {head[:12]}: nothing was touched")
-
-
-def _check_own(cluster: Cluster, release: Release) -> None:
-    if name := _replaced(cluster, release):
-        raise Refused(
-            f"CronJob {name} has the name of a job of release {release.name} but is not its. Nothing was touched. "
-            "Rename or delete that CronJob first."
-        )
-
-
-def _replaced(cluster: Cluster, release: Release) -> str:
-    """A CronJob that somebody put in place of ours: Helm deletes by name, so it would go with the release."""
-    live = kubectl.existing(cluster, release.newest.names)
-    return min(kubectl.foreign(cluster, live, release.name), default="")
 
 
 def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
@@ -227,25 +211,18 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
         say(f"pausing release {release.name}")
         control.suspend_all(cluster, release, True, "paused to drain")
     paused = record.find(cluster, release.name)
-    deadline = time.monotonic() + limit
-    shown: list[str] = []
-    while jobs := kubectl.active_jobs(cluster, release):
-        if jobs != shown:
-            say(f"waiting for {len(jobs)} running Jobs: {', '.join(jobs)}")
-            shown = jobs
-        if time.monotonic() > deadline:
-            raise Unfinished(
-                f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s. The release is paused. Run the "
-                "same command again to wait longer, or without --drain to stop them."
-            )
-        time.sleep(min(DRAIN_POLL, limit / 10))
+    if jobs := control.wait_for_jobs(lambda: kubectl.active_jobs(cluster, release), limit, say):
+        raise Unfinished(
+            f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s. The release is paused. Run the "
+            "same command again to wait longer, or without --drain to stop them."
+        )
     now = record.find(cluster, release.name)
     if now and now.live and paused:
         _check_same(now, paused)
-    if now and (name := _replaced(cluster, now)):
+    if now and (foreign := kubectl.foreign(cluster, kubectl.existing(cluster, now.newest.names), now.name)):
         raise Unfinished(
-            f"CronJob {name} has the name of a job of release {now.name} but is not its. It was put there while Jobs "
-            "ended. Rename or delete it, then run the same command again."
+            f"CronJob {min(foreign)} has the name of a job of release {now.name} but is not its. It was put there "
+            "while Jobs ended. Rename or delete it, then run the same command again."
         )
     return now
 

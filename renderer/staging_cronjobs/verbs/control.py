@@ -1,9 +1,10 @@
 """`staging pause`, `resume` and `run`: what an operator does to a release that is there."""
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
 from ..external import helm, kubectl, record
@@ -11,7 +12,11 @@ from ..external.cluster import Cluster, plain
 from ..external.record import Release
 from ..model import diff
 from ..model.staged_version import StagedVersion
+from ..model.values import Values
 from . import Say, recovery
+
+POLL = 5.0  # seconds
+Jobs = TypeVar("Jobs", bound=Collection[str])
 
 
 def set_suspend(
@@ -67,9 +72,27 @@ def _how(recorded: Mapping[str, Any] | None, live: Mapping[str, Any] | None) -> 
 
 def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: str) -> None:
     """Upgrade a release to the same values with another `suspend`."""
-    new = release.values.model_copy(update={"suspend": suspend})
+    upgrade(cluster, release, release.values.model_copy(update={"suspend": suspend}), description)
+
+
+def upgrade(cluster: Cluster, release: Release, new: Values, description: str) -> None:
+    """Upgrade a release to new values. Raises `Unfinished` when that replaced what somebody made meanwhile."""
     if others := helm.upgrade(cluster, release.name, new, release, description):
         raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
+
+
+def wait_for_jobs(find: Callable[[], Jobs], limit: float, say: Say) -> Jobs:
+    """Wait `limit` seconds for Jobs to end by themselves; gives those that still run, as `find` does."""
+    deadline = time.monotonic() + limit
+    shown: list[str] = []
+    while jobs := find():
+        if [*jobs] != shown:
+            shown = [*jobs]
+            say(f"waiting for {len(jobs)} running Jobs: {', '.join(jobs)}")
+        if time.monotonic() > deadline:
+            break
+        time.sleep(min(POLL, limit / 10))
+    return jobs
 
 
 def running(cluster: Cluster, release: Release, *, stop: bool) -> list[str]:
@@ -132,12 +155,7 @@ def _create(cluster: Cluster, cronjob: str) -> str:
 
 def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
     """Those of a release's CronJobs that exist. Raises `Refused` for one that is another's, or on its way out."""
-    live = kubectl.existing(cluster, names)
-    if foreign := kubectl.foreign(cluster, live, release.name):
-        raise Refused(
-            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
-            "touched. Rename or delete that CronJob first."
-        )
+    live = recovery.check_own(cluster, release, names)
     recovery.check_staying(cluster, release.name, live)
     return live
 

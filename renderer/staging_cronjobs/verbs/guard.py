@@ -1,6 +1,5 @@
 """`staging guard`: before production is deployed from main, no staged version may still write what main now writes."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,6 @@ from ..external.cluster import Cluster
 from ..external.record import Release
 from ..model.settings import Settings
 from . import Say, control
-
-POLL = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,7 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
         say(f"pausing release {conflict.release.name}")
         control.set_suspend(cluster, conflict.release.values.record.staged_version, True, say)
     names = {name for conflict in conflicts for name in conflict.release.newest.names}
-    deadline, told = time.monotonic() + limit, ""
-    while jobs := kubectl.running(cluster, names):
-        if (line := f"waiting for {len(jobs)} running Jobs: {', '.join(jobs)}") != told:
-            say(told := line)
-        if (left := deadline - time.monotonic()) <= 0:
-            break
-        time.sleep(min(POLL, left))
+    jobs = control.wait_for_jobs(lambda: kubectl.running(cluster, names), limit, say)
     if jobs and stop:
         say(f"deleting {', '.join(jobs)}")
         kubectl.stop(cluster, jobs)

@@ -1,7 +1,7 @@
 """A release that another helm is at work on, or was killed at work on: wait for the living, take over from the dead."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..errors import AGAIN, Outside, Refused, Unfinished
 from ..external import helm, kubectl, record
@@ -26,6 +26,20 @@ def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
         time.sleep(min(POLL, patience - current.age))
         current = record.find(cluster, release.name)
     return current
+
+
+def check_own(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
+    """Those of a release's CronJobs that exist. Raises `Refused` for one that somebody put in the place of ours.
+
+    Helm changes and deletes by name, so that one would go with the release.
+    """
+    live = kubectl.existing(cluster, names)
+    if foreign := kubectl.foreign(cluster, live, release.name):
+        raise Refused(
+            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
+            "touched. Rename or delete that CronJob first."
+        )
+    return live
 
 
 def check_staying(cluster: Cluster, release: str, cronjobs: Mapping[str, kubectl.Object]) -> None:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ..errors import Refused, Unfinished
-from ..external import helm, kubectl
+from ..errors import Refused
+from ..external import kubectl
 from ..external.cluster import Cluster
 from ..external.record import Release, Revision
 from ..model.settings import Settings
@@ -42,6 +42,5 @@ def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: 
     new = other[-1].values.model_copy(update={"suspend": release.values.suspend})
     cronjobs = {c["metadata"]["name"]: c for c in kubectl.labelled(cluster)}
     isolation.check_alone(new, isolation.writers(cluster, settings, cronjobs, (), new))
-    if others := helm.upgrade(cluster, release.name, new, release, f"rolled back to {new.record.commit[:12]}"):
-        raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
+    control.upgrade(cluster, release, new, f"rolled back to {new.record.commit[:12]}")
     return Rollback(release, other[-1], new)
