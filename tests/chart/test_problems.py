@@ -14,7 +14,7 @@ from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Record, build
-from staging_cronjobs.verbs import proof
+from staging_cronjobs.verbs import check
 
 CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": spec()}
 JOB, POD = "jobTemplate.spec", "jobTemplate.spec.template.spec"
@@ -284,7 +284,7 @@ def shadowed(staged: StagedVersion) -> str:
         Dataset(dataset_id=id, version=staged.version, cronjobs=[{**CRON_JOB, "metadata": {"name": name}}])
         for id, name in ((staged.dataset_id, f"{staged.dataset_id}-update"), ("other", staged.job_name("update")))
     )
-    return proof.prove([own, other], Settings())[0].problem
+    return check.prove([own, other], Settings())[0].problem
 
 
 def test_marks_that_only_helm_sets_are_refused_as_python_refuses_them(helm: Path) -> None:

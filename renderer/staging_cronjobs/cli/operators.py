@@ -257,7 +257,7 @@ def cleanup_command(
     from ..external import cluster as clusters
     from ..model.settings import seconds
     from ..model.staged_version import checked_name
-    from ..verbs import naming
+    from ..verbs import lookup
 
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     checked, named = [checked_name(word) for word in name or ()], branch or []
@@ -269,7 +269,7 @@ def cleanup_command(
         target("".join(named), dataset_id, version)  # what is no name ends it before anything is asked
     settings = settings_of_main(namespace, kube_context)
     if checked:
-        found = naming.find(clusters.connect(settings), checked)
+        found = lookup.find(clusters.connect(settings), checked)
         named = [*dict.fromkeys((*named, *(staged.branch for staged, _ in found)))]
     if promoted or all_versions or len(named) > 1:
         from ..output import terminal

@@ -78,7 +78,7 @@ def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
 
     Raises `Usage` at once for what cannot be a name, or when several ways are used.
     """
-    from ..verbs import naming
+    from ..verbs import lookup
 
     if not (name or branch or dataset_id or version):
         raise Usage(
@@ -89,7 +89,7 @@ def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
         staged = target(branch, dataset_id, version)
         return lambda _: (staged, "")
     checked = meant_name(name, branch, dataset_id, version)
-    return lambda cluster: naming.find(cluster, [checked])[0]
+    return lambda cluster: lookup.find(cluster, [checked])[0]
 
 
 def meant_name(name: str, branch: str, dataset_id: str, version: str) -> str:

@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(name="check")
 @reported
-def check(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
+def check_command(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
     """Check that every dataset can be staged at its current and next version."""
     from ..output import terminal
-    from ..verbs import proof
+    from ..verbs import check, migration
 
     settings = settings_for()
     catalogue = datasets_from(datasets, settings, "example.registry/image:tag")("")
-    verdicts = proof.prove(catalogue, settings, proof.predecessors(catalogue, settings, say))
+    verdicts = check.prove(catalogue, settings, migration.predecessors(catalogue, settings, say))
     terminal.verdicts(verdicts, as_json=output is Output.json)
     if problems := [v for v in verdicts if v.problem]:
         raise Refused(f"{problems[0].dataset_id} v{problems[0].version} cannot be staged: {problems[0].problem}")

@@ -1,4 +1,4 @@
-"""Helm: what it renders, installs, upgrades, rolls back and uninstalls. What it keeps is read in `record.py`."""
+"""Helm: what it renders, installs, upgrades, rolls back and uninstalls. What it keeps is read in `helm_record.py`."""
 
 import json
 import re
@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from ..errors import AGAIN, Outside, Refused, Unfinished
 from ..model import values
 from ..model.values import Values
-from . import record, shipped
+from . import helm_record, shipped
 from .cluster import Cluster, plain
-from .record import Release, Revision
+from .helm_record import Release, Revision
 
 CHART = str(shipped.path("chart", "charts/staging-cronjobs"))
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
@@ -29,7 +29,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     Nothing is created. `known` are CronJobs that exist. Raises `Refused` with the chart's or the server's reasons,
     unknown fields among them.
     """
-    record.driver()  # first: with a database as its record, Helm would look for that even here
+    helm_record.driver()  # first: with a database as its record, Helm would look for that even here
     # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
     command = ("template", release, CHART, "-f", "-", "--kube-version", OLDEST_KUBERNETES)
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
@@ -61,7 +61,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     when another helm came first, `Outside` with Helm's words, or `Unfinished`.
     """
     if old:
-        record.check(cluster, old)
+        helm_record.check(cluster, old)
     # Whole objects are put, not patches: Helm's patch loses entries of lists, and keeps what a person added.
     # Helm 4 would refuse that together with server-side apply.
     replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, *_UNDO_4)
@@ -74,7 +74,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
     try:
-        now = record.find(cluster, name)
+        now = helm_record.find(cluster, name)
     except Outside as error:
         done = f"helm could not deploy {name}: {plain(result)}" if result.code else f"helm has deployed {name}"
         raise Unfinished(f"{cluster}: {done}. What is there now is unknown: {error}; {AGAIN}") from None
@@ -85,7 +85,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     if not old and now and now.status == "pending-install":
         raise Unfinished(
             f"{cluster}: the jobs of {name} are there, but helm could not record it as deployed: does the account "
-            f"lack the right to update {record.driver()}?"
+            f"lack the right to update {helm_record.driver()}?"
         )
     own = [r.number for r in later if r.values == new]
     return [r for r in later if own and r.number < own[-1] and r.values != new]
@@ -135,7 +135,7 @@ def replaced(name: str, others: Collection[Revision]) -> str:
 
 def rollback(cluster: Cluster, release: Release, revision: int) -> None:
     """`helm rollback`: it also frees a release whose upgrade was killed."""
-    record.check(cluster, release)
+    helm_record.check(cluster, release)
     replace = ("--force",) if cluster.helm_major == 3 else _REPLACE_4
     cluster.helm("rollback", *replace, "--timeout", cluster.timeout, "--", release.name, str(revision))
 
@@ -145,7 +145,7 @@ def uninstall(cluster: Cluster, release: Release, *, keep_history: bool) -> None
 
     A release that is already gone is done. Helm's word is no proof that the objects are gone: see `kubectl.remains`.
     """
-    record.check(cluster, release)
+    helm_record.check(cluster, release)
     flags = ("--keep-history",) if keep_history else ()
     waits = ("--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
     result = cluster.helm("uninstall", *flags, *waits, "--", release.name, check=False)

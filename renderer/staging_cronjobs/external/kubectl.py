@@ -12,7 +12,7 @@ from ..errors import Outside
 from ..model import runs
 from ..model.values import LABEL
 from .cluster import Cluster, plain
-from .record import Release
+from .helm_record import Release
 
 Object = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import Refused, suggestion
-from .spec import places
+from .cronjob import places
 
 
 class Dataset(BaseModel):

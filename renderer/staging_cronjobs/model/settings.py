@@ -164,7 +164,7 @@ def _value(where: str, name: str, value: object) -> Any:
     """A value of the file, as the setting's type has it."""
     from pydantic import TypeAdapter, ValidationError
 
-    from .spec import places
+    from .cronjob import places
 
     try:
         return TypeAdapter(get_type_hints(Settings)[name]).validate_python(value)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from ..errors import Refused, StagingError, suggestion
 from . import schedules
 from .catalogue import Dataset
-from .spec import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
+from .cronjob import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
 from .staged_version import StagedVersion, shown
 
 LABEL = "staging-cronjobs/"

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..external.cluster import Cluster
-    from ..external.record import Release
+    from ..external.helm_record import Release
     from ..model.diff import Changes
+    from ..verbs.check import Verdict
     from ..verbs.cleanup import Plan, Targets
     from ..verbs.deploy import Outcome
     from ..verbs.logs import Log
-    from ..verbs.proof import Verdict
     from ..verbs.rollback import Rollback
     from ..verbs.sweep import Finding
 

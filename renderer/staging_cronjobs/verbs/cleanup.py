@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl, record, sentry, shell
+from ..external import git, helm, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, recovery
+from . import Say, control, ownership, recovery
 
 AT_ONCE = 4
 
@@ -54,7 +54,7 @@ def plan(
     """
     project = None if keep_monitors else sentry.connect(settings, token)
     cluster.require_helm()
-    release = record.own(cluster, staged)
+    release = helm_record.own(cluster, staged)
     if release is None and branch_deleted:
         raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
     if release is None:
@@ -62,7 +62,7 @@ def plan(
             f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
             f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
         )
-    recovery.check_own(cluster, release, release.newest.names)
+    ownership.check_own(cluster, release, release.newest.names)
     checkout = None if keep_branch else _checkout(settings, release)
     if branch_deleted and checkout is None:
         raise Usage("--branch-deleted asks the remote for the branch, so it needs a checkout. Run it in one.")
@@ -102,7 +102,7 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
         _check_same(settled, release)
     if settled and drain and settled.pending:
         recovery.take_over(cluster, settled, say)  # or Helm refuses to pause it
-        settled = record.find(cluster, release.name)
+        settled = helm_record.find(cluster, release.name)
     if settled and drain and settled.live:
         settled = _drain(cluster, settled, drain, say)
     if settled is None:
@@ -111,7 +111,7 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
     recovery.clear(cluster, settled)
     if project:
         _delete_monitors(project, settled.job_names, say)
-    left = record.find(cluster, release.name)
+    left = helm_record.find(cluster, release.name)
     if left and left.live:
         raise Superseded(f"release {release.name} was deployed again meanwhile by a newer push, and was left alone")
     if left:
@@ -164,7 +164,7 @@ def _versions_on_main(checkout: git.Checkout, facts: Record) -> set[str | None]:
 
 def _check_unchanged(plan: Plan, branch: str) -> None:
     """Raises `Superseded` when somebody pushed or deployed between the plan and now, while a person thought."""
-    now = record.find(plan.cluster, plan.release.name)
+    now = helm_record.find(plan.cluster, plan.release.name)
     same = (
         now
         and now.newest.uid == plan.release.newest.uid
@@ -176,7 +176,7 @@ def _check_unchanged(plan: Plan, branch: str) -> None:
             f"release {plan.release.name} has changed since the plan was made: it {state}. Nothing was touched. Run "
             "the same command again for a new plan."
         )
-    recovery.check_own(plan.cluster, now, now.newest.names)
+    ownership.check_own(plan.cluster, now, now.newest.names)
     if plan.checkout and plan.head is None and (head := plan.checkout.remote_head(branch)):
         raise Superseded(f"branch {branch} is there again, at {head[:12]}: nothing was touched")
 
@@ -210,13 +210,13 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
     if not release.values.suspend or not all(cronjob["spec"].get("suspend") for cronjob in live.values()):
         say(f"pausing release {release.name}")
         control.suspend_all(cluster, release, True, "paused to drain")
-    paused = record.find(cluster, release.name)
+    paused = helm_record.find(cluster, release.name)
     if jobs := control.wait_for_jobs(lambda: kubectl.active_jobs(cluster, release), limit, say):
         raise Unfinished(
             f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s. The release is paused. Run the "
             "same command again to wait longer, or without --drain to stop them."
         )
-    now = record.find(cluster, release.name)
+    now = helm_record.find(cluster, release.name)
     if now and now.live and paused:
         _check_same(now, paused)
     if now and (foreign := kubectl.foreign(cluster, kubectl.existing(cluster, now.newest.names), now.name)):
@@ -255,7 +255,7 @@ class Targets:
 def promoted(settings: Settings, say: Say) -> Targets:
     """The staged versions of this repository that main has too; `say` gets what could not be compared."""
     checkout, cluster = git.checkout(settings), clusters.connect(settings)
-    listed, unproven = record.listing(cluster)
+    listed, unproven = helm_record.listing(cluster)
     found: dict[StagedVersion, list[str]] = {}
     for release in listed:
         facts = release.values.record
@@ -277,7 +277,7 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
     if all_versions and (not dataset_id or version or named):
         raise Usage("--all-versions goes with --dataset-id alone")
     cluster = clusters.connect(settings)
-    listed, unproven = record.listing(cluster)
+    listed, unproven = helm_record.listing(cluster)
     known = {r.values.record.staged_version: r.values.record.stores for r in listed}
     if not all_versions:
         return Targets(cluster, {s: known.get(s, []) for s in staged})

@@ -7,13 +7,13 @@ from string import ascii_lowercase
 from typing import Any, TypeVar
 
 from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
-from ..external import helm, kubectl, record
+from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster, plain
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..model import diff
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
-from . import Say, recovery
+from . import Say, ownership, recovery
 
 POLL = 5.0  # seconds
 Jobs = TypeVar("Jobs", bound=Collection[str])
@@ -155,15 +155,15 @@ def _create(cluster: Cluster, cronjob: str) -> str:
 
 def _live(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
     """Those of a release's CronJobs that exist. Raises `Refused` for one that is another's, or on its way out."""
-    live = recovery.check_own(cluster, release, names)
-    recovery.check_staying(cluster, release.name, live)
+    live = ownership.check_own(cluster, release, names)
+    ownership.check_staying(cluster, release.name, live)
     return live
 
 
 def _find(cluster: Cluster, staged: StagedVersion, verb: str) -> Release:
     """The live release of this staged version. Raises `Refused` when there is none, or it is another's."""
     cluster.require_helm()
-    release = record.own(cluster, staged)
+    release = helm_record.own(cluster, staged)
     if release is None or not release.live:
         state = f"is {release.status}" if release else "does not exist"
         raise Refused(f"release {staged.release} {state} in {cluster}: there is nothing to {verb}")

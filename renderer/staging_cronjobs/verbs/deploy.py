@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, kubectl, record, shell
+from ..external import git, helm, helm_record, kubectl, shell
 from ..external.cluster import Cluster
-from ..external.record import Release, Revision
+from ..external.helm_record import Release, Revision
 from ..model import backfill, catalogue, commands, diff, values
 from ..model.catalogue import Dataset
+from ..model.cronjob import pod_of
 from ..model.diff import Changes
 from ..model.settings import Settings
-from ..model.spec import pod_of
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
-from . import Say, isolation, preflight, recovery
+from . import Say, isolation, ownership, preflight, recovery
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def deploy(
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
     isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
     isolation.check_alone(new, isolation.named(new, theirs.values()))
-    preflight.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
+    ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     # From here on every question is known: all of them are asked at once, and answers looked at in this order.
     shell.begin(lambda: preflight.missing(cluster, new))
-    shell.begin(lambda: record.find(cluster, staged.release))
+    shell.begin(lambda: helm_record.find(cluster, staged.release))
     shell.begin(lambda: checkout.remote_head(staged.branch))
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
@@ -94,10 +94,10 @@ def deploy(
         isolation.archivers(new) + preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
     )
     # Late: what a person pauses or resumes from here on would be undone, and is told.
-    release = record.find(cluster, staged.release)
-    preflight.check_identity(release, new.record)
+    release = helm_record.find(cluster, staged.release)
+    ownership.check_identity(release, new.record)
     if release is None or release.live:  # of a release that is not, what is left is waited for
-        recovery.check_staying(cluster, staged.release, ours)
+        ownership.check_staying(cluster, staged.release, ours)
     if not dry_run:
         head = checkout.remote_head(staged.branch)
         if release and release.pending:
@@ -183,7 +183,7 @@ def _staggered(cluster: Cluster, settings: Settings, new: Values) -> tuple[Value
     A release keeps what it was made with: a schedule that moves can fire twice.
     """
     offset = new.record.staged_version.offset(settings.stagger_minutes)
-    release = record.find(cluster, new.record.staged_version.release)
+    release = helm_record.find(cluster, new.record.staged_version.release)
     if not (release and release.live):
         return values.staggered(new, offset)
     kept = release.values.record.stagger
@@ -222,7 +222,7 @@ def _would_stop(
     """
     notices = []
     if release:
-        record.check(cluster, release)
+        helm_record.check(cluster, release)
     if release and release.pending:
         notices.append(
             f"release {release.name} is {release.status}: a deploy waits for that helm, or takes over if it was killed"
@@ -245,7 +245,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
         recovery.clear(cluster, release)
     else:
         return release
-    return record.find(cluster, release.name)
+    return helm_record.find(cluster, release.name)
 
 
 def _after(
@@ -272,7 +272,7 @@ def _after(
 
 
 def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say) -> None:
-    release = record.find(cluster, new.staged_version.release)
+    release = helm_record.find(cluster, new.staged_version.release)
     if release is None:
         return
     say(f"deleting release {release.name} again")

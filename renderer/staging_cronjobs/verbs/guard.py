@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import StagingError
-from ..external import git, kubectl, record
+from ..external import git, helm_record, kubectl
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..model.settings import Settings
 from . import Say, control
 
@@ -57,7 +57,7 @@ class Found:
 def look(settings: Settings, cluster: Cluster) -> Found:
     """The staged versions that the work tree has too. Nothing is fetched, and no user code runs."""
     checkout = git.checkout(settings)
-    releases, unproven = record.listing(cluster)
+    releases, unproven = helm_record.listing(cluster)
     problems = [f"release {name} cannot be read: {why}" for name, why in unproven.items()]
     both: list[tuple[Release, str]] = []
     for release in releases:

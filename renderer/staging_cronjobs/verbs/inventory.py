@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from ..external import kubectl, record, shell
+from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
-from ..external.record import Label, Release
+from ..external.helm_record import Label, Release
 from ..model import schedules
-from ..model.spec import unprintable
+from ..model.cronjob import unprintable
 from ..model.values import LABEL
 
 FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
@@ -33,7 +33,7 @@ def look(cluster: Cluster) -> Inventory:
     """Two questions to the API server, side by side, however much there is."""
     with shell.ahead():
         asked = shell.begin(lambda: kubectl.labelled(cluster))
-        labels, unclear = record.labelled(cluster)
+        labels, unclear = helm_record.labelled(cluster)
         cronjobs = asked()
     owned: dict[str, list[Object]] = {}
     for cronjob in kubectl.owned(cluster, cronjobs):
@@ -51,7 +51,7 @@ def rows(cluster: Cluster) -> list[Object]:
     record is read; one that cannot be read has the status `unproven` and its reason.
     """
     there = look(cluster)
-    releases, unproven = record.listing(cluster, there.unclear)
+    releases, unproven = helm_record.listing(cluster, there.unclear)
     found = [*there.rows.values(), *(_recorded(release, there.owned.get(release.name, [])) for release in releases)]
     found += [_row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why) for name, why in unproven.items()]
     return sorted(({**row, "namespace": cluster.namespace} for row in found), key=lambda row: row["release"])

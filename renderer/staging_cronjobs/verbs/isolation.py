@@ -10,8 +10,8 @@ from ..external import kubectl
 from ..external.cluster import Cluster
 from ..model import stores
 from ..model.catalogue import Dataset
+from ..model.cronjob import pod_of
 from ..model.settings import TABLE, Settings
-from ..model.spec import pod_of
 from ..model.values import STORES, Values, name_of
 
 ARCHIVER = re.compile(r"(?<![a-z])archiv")  # what a job is called that keeps what it reads, for all versions together

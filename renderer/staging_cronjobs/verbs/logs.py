@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from ..errors import Refused
-from ..external import kubectl, record
+from ..external import helm_record, kubectl
 from ..external.cluster import Cluster, plain
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..model import runs
 from ..model.runs import Run
 from ..model.staged_version import StagedVersion
@@ -35,7 +35,7 @@ def last(
 
     `name` may be that of one Job, or of one pod. Raises `Refused` when there is no such Job.
     """
-    release = record.find(cluster, staged.release)
+    release = helm_record.find(cluster, staged.release)
     if release is None:
         raise Refused(f"release {staged.release} does not exist in {cluster}")
     if key:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..external import kubectl, record
+from ..external import helm_record, kubectl
 from ..external.cluster import Cluster
 from ..model import runs, schedules
 from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
@@ -32,7 +32,7 @@ class Seen:
 def problems(seen: Seen) -> Iterator[Problem]:
     """All that is wrong, the release first."""
     yield from _of_release(seen)
-    if seen.version.status not in record.GOING:
+    if seen.version.status not in helm_record.GOING:
         yield from _of_git(seen.version)
     for job in seen.version.jobs:
         cronjob = seen.cronjobs.get(job.name)
@@ -43,7 +43,7 @@ def problems(seen: Seen) -> Iterator[Problem]:
 
 def notes(version: Standing) -> Iterator[Problem]:
     """What is right as it is, and worth knowing."""
-    if version.status in record.GOING:
+    if version.status in helm_record.GOING:
         return
     if version.legacy:
         yield Problem(f"main is at {version.main}: this is a legacy version, kept until you clean it up")
@@ -58,7 +58,7 @@ def notes(version: Standing) -> Iterator[Problem]:
 
 def unproven(cluster: Cluster, release: str, why: str) -> Problem:
     """A record that is not believed."""
-    listed = ("kubectl", "get", record.driver(), "--selector", f"owner=helm,name={release}")
+    listed = ("kubectl", "get", helm_record.driver(), "--selector", f"owner=helm,name={release}")
     return Problem(f"it cannot be read: {why}", (shlex.join((*listed, "--namespace", cluster.namespace)),))
 
 
@@ -71,7 +71,7 @@ def without_release(branch: str) -> Problem:
 def _of_release(seen: Seen) -> Iterator[Problem]:
     version, status = seen.version, seen.version.status
     age = (seen.now - datetime.fromisoformat(version.updated)).total_seconds()
-    if status in record.GOING:
+    if status in helm_record.GOING:
         yield Problem(f"its cleanup is not finished: Helm says {status}", (_staging("cleanup", version.branch),))
     elif status == "failed":
         yield Problem("its last deploy failed, and could not be rolled back", (_deploy(version.branch),))

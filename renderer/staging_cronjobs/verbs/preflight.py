@@ -5,16 +5,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import Refused
-from ..external import git
 from ..external.cluster import Cluster, plain
 from ..external.git import Checkout
-from ..external.kubectl import owner
-from ..external.record import Release
 from ..model.catalogue import Dataset
+from ..model.cronjob import pod_of
 from ..model.settings import Settings
-from ..model.spec import pod_of
 from ..model.staged_version import StagedVersion
-from ..model.values import Record, Values
+from ..model.values import Values
 
 # The fields of a pod's spec that name another object, wherever they stand: those with that object's name alone, ...
 BARE = {
@@ -108,31 +105,6 @@ def check_new(staged: StagedVersion, main: str, elsewhere: Collection[str], prod
             f"{main} has no template of {staged.dataset_id}, yet its CronJob {min(production)} is in the namespace: "
             "production runs a version that cannot be compared. Put its template on main first."
         )
-
-
-def check_identity(release: Release | None, record: Record) -> None:
-    """An existing release of this name must be of the same staged version, or its jobs would be pruned."""
-    if release is None:
-        return
-    theirs, ours = ((r.repository, r.dataset_id, r.version) for r in (release.values.record, record))
-    if theirs[1:] != ours[1:] or not git.same_repository(theirs[0], ours[0]):
-        renamed = f" {git.renamed(theirs[0])}" if theirs[1:] == ours[1:] else ""
-        raise Refused(
-            f"release {release.name} belongs to {theirs[1]} v{theirs[2]} of {theirs[0]}, "
-            f"not to {ours[1]} v{ours[2]} of {ours[0]}. "
-            f"Clean that one up first, or use another version or namespace.{renamed}"
-        )
-
-
-def check_free(foreign: Mapping[str, Mapping[str, Any]], release: str) -> None:
-    """No CronJob of somebody else may have the name of a job: it would be overwritten."""
-    if not foreign:
-        return
-    maker = owner(foreign[name := min(foreign)])[0]
-    raise Refused(
-        f"CronJob {name} is there already and {f'belongs to release {maker}' if maker else 'is not from Helm'}. "
-        f"Release {release} would overwrite it. Delete or rename it first"
-    )
 
 
 def missing(cluster: Cluster, new: Values) -> list[str]:

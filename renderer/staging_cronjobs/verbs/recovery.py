@@ -1,12 +1,11 @@
 """A release that another helm is at work on, or was killed at work on: wait for the living, take over from the dead."""
 
 import time
-from collections.abc import Collection, Mapping
 
-from ..errors import AGAIN, Outside, Refused, Unfinished
-from ..external import helm, kubectl, record
+from ..errors import AGAIN, Outside, Unfinished
+from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.helm_record import Release
 from . import Say
 
 TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
@@ -24,32 +23,8 @@ def settle(cluster: Cluster, release: Release, say: Say) -> Release | None:
         say(f"waiting for another helm: {release.name} has been {release.status} for {release.age:.0f} s")
     while current and current.pending and current.age < patience:
         time.sleep(min(POLL, patience - current.age))
-        current = record.find(cluster, release.name)
+        current = helm_record.find(cluster, release.name)
     return current
-
-
-def check_own(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
-    """Those of a release's CronJobs that exist. Raises `Refused` for one that somebody put in the place of ours.
-
-    Helm changes and deletes by name, so that one would go with the release.
-    """
-    live = kubectl.existing(cluster, names)
-    if foreign := kubectl.foreign(cluster, live, release.name):
-        raise Refused(
-            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
-            "touched. Rename or delete that CronJob first."
-        )
-    return live
-
-
-def check_staying(cluster: Cluster, release: str, cronjobs: Mapping[str, kubectl.Object]) -> None:
-    """Raises `Refused` for a release's CronJob that is being deleted: an upgrade changes it, and then it vanishes."""
-    if going := sorted(name for name, cronjob in cronjobs.items() if "deletionTimestamp" in cronjob["metadata"]):
-        raise Refused(
-            f"CronJob {going[0]} of release {release} is being deleted. Nothing was touched. Run this again when it is "
-            f"gone. If it stays, look at its finalizers: kubectl get cronjob {going[0]} --namespace "
-            f"{cluster.namespace} -o yaml"
-        )
 
 
 def take_over(cluster: Cluster, release: Release, say: Say) -> None:
@@ -86,7 +61,7 @@ def _uninstall(cluster: Cluster, release: Release) -> None:
         helm.uninstall(cluster, release, keep_history=True)
     except Outside as error:
         # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
-        now = record.find(cluster, release.name)
+        now = helm_record.find(cluster, release.name)
         if now and now.status != "uninstalled":
             kubectl.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
             raise Unfinished(f"{error}; {AGAIN}") from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..errors import Refused
 from ..external import kubectl
 from ..external.cluster import Cluster
-from ..external.record import Release, Revision
+from ..external.helm_record import Release, Revision
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Values

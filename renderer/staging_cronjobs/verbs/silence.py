@@ -2,7 +2,7 @@
 
 from ..errors import StagingError
 from ..external import sentry
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..external.sentry import Project
 
 

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ..errors import StagingError
-from ..external import git, kubectl, record, sentry
+from ..external import git, helm_record, kubectl, sentry
 from ..external.cluster import Cluster
 from ..external.git import Checkout, Place
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..model import runs, schedules, values
 from ..model.staged_version import StagedVersion, numbers
 from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
-from . import mismatches, naming
+from . import lookup, mismatches
 
 T = TypeVar("T")
 Object = Mapping[str, Any]
@@ -59,8 +59,8 @@ class _World:
 
 def look(place: Place, cluster: Cluster, project: sentry.Project | None, now: datetime, name: str = "") -> Status:
     """How everything stands, or the one staged version that a name means."""
-    releases, unproven = record.listing(cluster)
-    only = naming.among(cluster, releases, unproven, [name])[0][0] if name else None
+    releases, unproven = helm_record.listing(cluster)
+    only = lookup.among(cluster, releases, unproven, [name])[0][0] if name else None
     world, unknown = _asked(place, cluster, project, now, releases)
     found = [_standing(release, world) for release in releases]
     found += [

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Refused, StagingError, Unfinished
-from ..external import git, kubectl, record, sentry, shell
+from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.git import Checkout
-from ..external.record import Label, Release
+from ..external.helm_record import Label, Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
@@ -50,7 +50,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             found[name] = _against_main(name, row["version"], main[row["dataset_id"]])
         else:
             doubtful.add(name)
-    releases, unproven = record.histories(cluster, doubtful)
+    releases, unproven = helm_record.histories(cluster, doubtful)
     for release in releases:
         recorded |= release.job_names
         facts = release.values.record
@@ -99,7 +99,7 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
     if finding.staged is None:
         return
     if finding.monitor:
-        release = record.find(cluster, finding.staged.release)
+        release = helm_record.find(cluster, finding.staged.release)
         project = sentry.connect(settings, token)
         if project and release and finding.monitor.slug in release.dropped:
             sentry.delete(project, finding.monitor)

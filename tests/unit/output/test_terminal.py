@@ -23,16 +23,16 @@ from hostile import Hostile
 from staging_cronjobs.errors import Refused
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.external.git import Checkout
-from staging_cronjobs.external.record import Release, Revision
+from staging_cronjobs.external.helm_record import Release, Revision
 from staging_cronjobs.external.sentry import Monitor, Project
 from staging_cronjobs.model import timeline
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.values import Job, Record, Values
 from staging_cronjobs.output import github, markdown, printing, terminal
 from staging_cronjobs.output.timeline import timeline as show_timeline
+from staging_cronjobs.verbs.check import Verdict
 from staging_cronjobs.verbs.cleanup import Plan
 from staging_cronjobs.verbs.deploy import Outcome
-from staging_cronjobs.verbs.proof import Verdict
 from staging_cronjobs.verbs.sweep import Finding
 
 CLUSTER = Cluster("my-cluster", "weather")

@@ -10,7 +10,7 @@ from hostile import Hostile
 from repositories import Repository, make_repository
 from staging_cronjobs.external import git
 from staging_cronjobs.external.cluster import Cluster
-from staging_cronjobs.external.record import Release, Revision
+from staging_cronjobs.external.helm_record import Release, Revision
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.values import Values
 from staging_cronjobs.verbs.cleanup import Plan, against_deleting

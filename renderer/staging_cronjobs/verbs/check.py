@@ -1,34 +1,14 @@
-"""The proof that a whole catalogue can be staged, and what of it was staged with `kubectl apply`, before releases.
+"""`staging check`: whether each dataset of a catalogue can be staged."""
 
-Such CronJobs are named `stage-<id>-v<version>-<key>`.
-"""
-
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from ..errors import Refused, StagingError
-from ..external import cluster as clusters
+from ..errors import StagingError
 from ..model.catalogue import Dataset
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, build, key_of, name_of
-from . import Say
-
-START = "stage-"
-DASHED = re.compile("[0-9]+(-[0-9]+)*")
-OLD_LIMIT = 42  # a longer name may have its id cut, without a hash
-PATIENCE = "--request-timeout=3s"  # a check may run before every commit
-
-
-@dataclass(frozen=True, slots=True)
-class Predecessor:
-    """What one such CronJob stages."""
-
-    name: str
-    dataset_id: str
-    version: str
-    key: str
+from .migration import Predecessor
 
 
 @dataclass(frozen=True)
@@ -105,55 +85,3 @@ def _without_collision(verdict: Verdict, makers: dict[str, str]) -> Verdict:
         if name and (other := makers.setdefault(name, us)) != us:
             return Verdict(verdict.dataset_id, verdict.version, problem=f"its name {name} is also that of {other}")
     return verdict
-
-
-def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Say) -> list[Predecessor]:
-    """Those in the namespace, with a notice of each. Without a kubeconfig there are none; no failure is an error."""
-    datasets = list(datasets)
-    try:
-        # Without a namespace `connect` has to read the kubeconfig, and so finds out whether it has the context.
-        cluster = clusters.connect(replace(settings, namespace=""))
-        cluster = replace(cluster, namespace=settings.namespace or cluster.namespace)
-    except StagingError:
-        return []
-    try:
-        there = {name_of(c) for c in cluster.get("cronjobs", "", PATIENCE)}
-    except StagingError as error:
-        say(f"notice: cannot look for CronJobs that were staged with kubectl apply: {error}")
-        return []
-    production = {name_of(c) for d in datasets for c in d.cronjobs}
-    named = {n: matches(n, datasets, settings) for n in sorted(there - production) if n.startswith(START)}
-    for name, possible in named.items():
-        what = ", or ".join(f"{p.key} of {p.dataset_id} v{p.version}" for p in possible)
-        say(f"notice: CronJob {name}: {what or 'no dataset and job in the catalogue have this name'}")
-    if named:
-        say(f"notice: these look staged with kubectl apply ({cluster}). docs/migrating.md turns them into releases")
-    return [p for possible in named.values() for p in possible]
-
-
-def matches(name: str, datasets: Iterable[Dataset], settings: Settings) -> list[Predecessor]:
-    """Every staged job that has this name; two or more make it ambiguous."""
-    found = []
-    for dataset in datasets:
-        for key in sorted(_old_keys(dataset, settings.job_prefixes.get(dataset.dataset_id, ""))):
-            dashed = name.removesuffix(f"-{key}").rpartition("-v")[2]
-            if DASHED.fullmatch(dashed) and name in _old_names(dataset.dataset_id, dashed, key):
-                found.append(Predecessor(name, dataset.dataset_id, dashed.replace("-", "."), key))
-    return found
-
-
-def _old_names(dataset_id: str, dashed: str, key: str) -> set[str]:
-    """With the whole id, and with the id cut as the names of the kubectl way were."""
-    room = OLD_LIMIT - len(f"{START}-v{dashed}-{key}")
-    ids = {dataset_id, dataset_id[:room].rstrip("-")} if room > 0 else {dataset_id}
-    return {f"{START}{part}-v{dashed}-{key}" for part in ids}
-
-
-def _old_keys(dataset: Dataset, prefix: str) -> set[str]:
-    keys = set()
-    for cronjob in dataset.cronjobs:
-        try:
-            keys.add(key_of(name_of(cronjob), dataset.dataset_id, prefix))
-        except Refused:  # `prove` says so
-            continue
-    return keys

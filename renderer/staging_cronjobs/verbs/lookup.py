@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ..errors import Refused, suggestion
-from ..external import record
+from ..external import helm_record
 from ..external.cluster import Cluster
-from ..external.record import Release
+from ..external.helm_record import Release
 from ..model.staged_version import StagedVersion, meant_by
 
 Found = tuple[StagedVersion, str]  # the key is empty where the name is not one job's
@@ -17,7 +17,7 @@ def find(cluster: Cluster, names: Sequence[str]) -> list[Found]:
 
     Raises `Refused`, with close matches, for a name that no release in the namespace has.
     """
-    return among(cluster, *record.listing(cluster), names)
+    return among(cluster, *helm_record.listing(cluster), names)
 
 
 def among(cluster: Cluster, releases: Sequence[Release], unproven: Unproven, names: Sequence[str]) -> list[Found]:

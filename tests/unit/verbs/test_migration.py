@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
-from staging_cronjobs.verbs.proof import Predecessor, matches
+from staging_cronjobs.verbs.migration import Predecessor, matches
 
 Catalogue = dict[str, set[str]]  # dataset id -> keys
 
