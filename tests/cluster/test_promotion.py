@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -99,8 +100,14 @@ def test_a_job_that_runs_is_waited_for_and_stopped_only_when_asked(
     said = staging.run(repository.path, "guard", "--pause", "--wait", "2s", code=REFUSED).stderr
     assert f"{name} still run after 2s" in said and "--stop" in said
     assert live.jobs_of(NAMES[0])
+    # As a pod that takes its time to end would hold it.
+    live.kubectl("patch", "job", name, "--type=merge", "--patch", '{"metadata": {"finalizers": ["example.org/held"]}}')
+    free = ("patch", "job", name, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
+    later = Timer(8, live.kubectl, free)
+    later.start()
     done = staging.run(repository.path, "guard", "--pause", "--wait", "1s", "--stop")
-    assert f"deleting {name}" in done.stderr
+    later.join()
+    assert f"deleting {name}" in done.stderr and "still run after" not in done.stderr
     wait_until(lambda: not live.jobs_of(NAMES[0]), what="the Job is gone")
 
 

@@ -82,7 +82,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
 def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *, stop: bool) -> list[str]:
     """Suspend the staged jobs, and wait `limit` seconds for those that run; with `stop` the rest is then deleted.
 
-    Gives the Jobs that still run.
+    It is waited for what is deleted too, for a minute at the most. Gives the Jobs that still run.
     """
     for conflict in conflicts:
         say(f"pausing release {conflict.release.name}")
@@ -92,7 +92,8 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
     if jobs and stop:
         say(f"deleting {', '.join(jobs)}")
         kubectl.stop(cluster, jobs)
-        jobs = kubectl.running(cluster, names)
+        # A pod may take the time that it was given to end, and writes until then.
+        jobs = control.wait_for_jobs(lambda: kubectl.running(cluster, names), cluster.gone_seconds, say)
     return [*jobs]
 
 
