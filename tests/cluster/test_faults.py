@@ -1021,6 +1021,24 @@ def a_push_during_a_cleanup_is_not_taken_away(world: World) -> None:
     assert world.heads()[A.branch]
 
 
+@scenario("helm_4")
+def a_deploy_between_the_last_look_and_the_end_of_a_cleanup_is_not_lost(world: World) -> None:
+    """Of what was read just before, not even the record goes once somebody has built on it."""
+    stage(world, A)
+    door, held = world.gate.door("cleanup"), Hold()
+    door.before = lambda request: held() if str(request).startswith("DELETE secrets") else None
+    cleanup = world.run(door, staging_command(*verb("cleanup", A)))
+    held.wait()
+    world.push([A])
+    assert world.now(verb("deploy", A)).code == DONE
+    held.release()
+    done = cleanup.end()
+    assert world.shown() == {A.release: "deployed"}
+    assert set(world.live.names("cronjobs")) == names(A, *KEYS)
+    assert done.code == SUPERSEDED, done.stderr
+    assert "deployed again" in done.stderr
+
+
 @scenario_each("place", helm_4="PUT secrets", helm_3="DELETE secrets")
 def two_cleanups_of_one_version_both_end_well(world: World, place: str) -> None:
     """One stands just before it marks, or purges, the release while another does everything."""

@@ -78,13 +78,27 @@ class Cluster:
     def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
         """All objects of a kind that a label selector matches."""
         # --raw is several times faster than -o json, which converts every object.
-        group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
-        path = f"{group}/namespaces/{self.namespace}/{plural}?labelSelector={quote(selector)}"
+        path = f"{self._path(plural)}?labelSelector={quote(selector)}"
         return json.loads(self.kubectl("get", "--raw", path, *flags).stdout)["items"]
 
     def get_all(self, plurals: Collection[str], selector: str) -> list[dict[str, Any]]:
         """All objects of several kinds that a label selector matches, in one go."""
         return json.loads(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)["items"]
+
+    def delete(self, plural: str, name: str, **preconditions: str) -> None:
+        """Delete an object with all that it made, if its `uid` or `resourceVersion` still is the one that was seen.
+
+        One that is gone is done. Raises `Outside` for another one, or when it cannot be deleted.
+        """
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+        body = json.dumps({**options, "preconditions": preconditions})
+        result = self.kubectl("delete", "--raw", f"{self._path(plural)}/{name}", "-f", "-", stdin=body, check=False)
+        if result.code and "(NotFound)" not in result.stderr:
+            raise Outside(f"{self}: kubectl could not delete {plural.removesuffix('s')}/{name}: {plain(result)}")
+
+    def _path(self, plural: str) -> str:
+        group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
+        return f"{group}/namespaces/{self.namespace}/{plural}"
 
     def _run(self, program: str, flag: str, args: Sequence[str], stdin: str, check: bool) -> shell.Result:
         # Early, because `--` may stand among the arguments: what follows it is a name, whatever it looks like.

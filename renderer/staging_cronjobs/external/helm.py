@@ -140,15 +140,14 @@ def rollback(cluster: Cluster, release: Release, revision: int) -> None:
     cluster.helm("rollback", *replace, "--timeout", cluster.timeout, "--", release.name, str(revision))
 
 
-def uninstall(cluster: Cluster, release: Release, *, keep_history: bool) -> None:
-    """Delete the objects and wait for them; with `keep_history` the record stays, as `uninstalled`.
+def uninstall(cluster: Cluster, release: Release) -> None:
+    """Delete the objects and wait for them; the record stays, as `uninstalled`.
 
     A release that is already gone is done. Helm's word is no proof that the objects are gone: see `kubectl.remains`.
     """
     helm_record.check(cluster, release)
-    flags = ("--keep-history",) if keep_history else ()
-    waits = ("--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
-    result = cluster.helm("uninstall", *flags, *waits, "--", release.name, check=False)
+    flags = ("--keep-history", "--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
+    result = cluster.helm("uninstall", *flags, "--", release.name, check=False)
     if result.code and "not found" not in result.stderr:
         raise Outside(f"{cluster}: helm could not uninstall {release.name}: {plain(result)}")
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import Refused, StagingError
 from ..model import values
 from ..model.staged_version import StagedVersion
-from ..model.values import JOB_LABEL, LABEL, Values
+from ..model.values import LABEL, Values
 from .cluster import Cluster
 
 CHART = "staging-cronjobs"
@@ -31,7 +31,6 @@ DRIVERS = {
 TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
 LISTED = "owner=helm,status!=superseded"  # the newest records, and few others
 PREFIX = "staging-"  # with which each of our releases begins
-SECRET_COLUMNS = 5  # of kubectl's table: NAME TYPE DATA AGE LABELS
 MOST_NAMES = 50  # that a selector has; an address must not be too long
 LARGEST = 16 * 2**20  # bytes of one revision, unzipped: zipped, a Secret holds 1 MiB at the most (Kubernetes)
 GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cleanup has begun
@@ -54,6 +53,8 @@ class Revision:
     labels: Mapping[str, str]
     manifest: str = field(repr=False)
     hooks: int  # how many
+    name: str = ""  # of the Secret
+    version: str = ""  # of the Secret, which every write changes
 
     @property
     def age(self) -> float:
@@ -142,24 +143,12 @@ class Release:
         return other is not None and (self.newest.uid, self.status) == (other.newest.uid, other.status)
 
 
-@dataclass(frozen=True)
-class Label:
-    """What the labels of a release's newest record say: enough to list it, and nothing to act on."""
-
-    release: str
-    status: str
-    revision: int
-    updated: str  # when Helm last wrote the record
-    staged: StagedVersion
-    keys: Mapping[str, str]  # the key of every job there ever was, by its name
-
-
 def find(cluster: Cluster, name: str) -> Release | None:
     """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
     items = _items(cluster, f"owner=helm,name={name}")
     if not items:
         return None
-    revisions = sorted((_revision(name, item) for item in items), key=lambda r: r.number)
+    revisions = sorted((_revision(name, item, _content(item)) for item in items), key=lambda r: r.number)
     return Release(name, tuple(revisions))
 
 
@@ -172,31 +161,6 @@ def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     if release:
         check(cluster, release)
     return release
-
-
-def labelled(cluster: Cluster) -> tuple[list[Label], set[str]]:
-    """The releases whose labels alone say who they are, and the names of others whose records must be read for that.
-
-    The server makes a table of names and labels: what the records hold stays there. An empty name is a record's that
-    has none.
-    """
-    kind = driver()
-    flags = ("--show-labels", "--no-headers", "--chunk-size=0")  # in one piece: each is a round trip
-    rows = cluster.kubectl("get", kind, "--selector", LISTED, *flags).stdout.splitlines()
-    newest: dict[str, dict[str, str]] = {}
-    unclear: set[str] = set()
-    for cells in map(str.split, rows):
-        if kind == "secrets" and (len(cells) != SECRET_COLUMNS or cells[1] != TYPE):
-            continue
-        labels = dict(pair.partition("=")[::2] for pair in cells[-1].split(","))
-        name, number = labels.get("name", ""), labels.get("version", "")
-        if not _is_number(number):
-            unclear |= {name} if _is_ours(name, labels) else set()
-        elif name not in newest or int(newest[name]["version"]) < int(number):
-            newest[name] = labels
-    found = {name: _label(name, labels) for name, labels in newest.items() if name not in unclear}
-    unclear |= {name for name, label in found.items() if label is None and _is_ours(name, newest[name])}
-    return [label for label in found.values() if label], unclear
 
 
 def listing(cluster: Cluster, names: Collection[str] | None = None) -> tuple[list[Release], dict[str, str]]:
@@ -224,13 +188,19 @@ def _read(
     if names is not None and all(names) and len(names) <= MOST_NAMES:
         selector += f",name in ({','.join(sorted(names))})"
     for item in _items(cluster, selector) if names is None or names else []:
-        name = str(item["metadata"].get("labels", {}).get("name", ""))
-        if (names is not None and name not in names) or not _of_this_chart(item):
+        labels = item["metadata"].get("labels", {})
+        name = str(labels.get("name", ""))
+        if names is not None and name not in names:
             continue
+        # What cannot be read counts when it may be ours: Helm loses our labels in a rollback, and leaves the name.
+        ours = name.startswith(PREFIX) or any(label.startswith(LABEL) for label in labels)
         try:
-            found.setdefault(name, []).append(_revision(name, item))
+            content = _content(item)
+            if _chart(content) == CHART or (ours and not _chart(content)):
+                found.setdefault(name, []).append(_revision(name, item, content))
         except StagingError as error:
-            unproven[name or item["metadata"]["name"]] = str(error)
+            if ours:
+                unproven[name or item["metadata"]["name"]] = str(error)
     return {name: revisions for name, revisions in found.items() if name not in unproven}, unproven
 
 
@@ -252,6 +222,15 @@ def check(cluster: Cluster, release: Release) -> None:
             )
 
 
+def forget(cluster: Cluster, release: Release) -> None:
+    """Delete the record of a release as it was read, where `helm uninstall` would go by the name alone.
+
+    A revision that came after, or changed, stays. Raises `Outside` then, or when one cannot be deleted.
+    """
+    for revision in release.revisions:  # the newest last: until then `helm list` shows that it is not done
+        cluster.delete(driver(), revision.name, uid=revision.uid, resourceVersion=revision.version)
+
+
 def driver() -> str:
     """The kind of object that holds Helm's records. Raises `Refused` for one that cannot be read here."""
     name = os.environ.get("HELM_DRIVER", "")
@@ -266,45 +245,24 @@ def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
     return [item for item in items if kind != "secrets" or item.get("type") == TYPE]
 
 
-def _label(name: str, labels: Mapping[str, str]) -> Label | None:
-    """What the labels say; None where not all of it follows from a staged version."""
-    status, stamp = labels.get("status", ""), labels.get("modifiedAt") or labels.get("createdAt", "")
-    try:
-        staged = StagedVersion(labels.get(f"{LABEL}dataset-id", ""), labels.get(f"{LABEL}dataset-version", ""))
-        if staged.release != name or status not in (*STATES, *GOING) or not _is_number(stamp, 12):
-            return None
-    except StagingError:
-        return None
-    keys = {label.removeprefix(JOB_LABEL): key for label, key in labels.items() if label.startswith(JOB_LABEL)}
-    known = {job: key for job, key in keys.items() if staged.could_be_named(key, job)}
-    updated = f"{datetime.fromtimestamp(int(stamp), UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return Label(name, status, int(labels["version"]), updated, staged, known)
-
-
-def _is_ours(name: str, labels: Mapping[str, str]) -> bool:
-    """Whether a record may be of this chart: Helm loses our labels after a rollback, and then only a name is left."""
-    return name.startswith(PREFIX) or any(label.startswith(LABEL) for label in labels)
-
-
 def _is_number(text: str, digits: int = 10) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < digits
 
 
-def _of_this_chart(item: Mapping[str, Any]) -> bool:
-    """What cannot be read counts when it carries our labels, so that it is told of."""
+def _chart(content: Mapping[str, Any]) -> str:
+    """The name of a record's chart; empty where it has none."""
     try:
-        return _content(item)["chart"]["metadata"]["name"] == CHART
-    except (StagingError, KeyError, TypeError):
-        return any(label.startswith(LABEL) for label in item["metadata"].get("labels", {}))
+        return str(content["chart"]["metadata"]["name"])
+    except (KeyError, TypeError):
+        return ""
 
 
-def _revision(name: str, item: Mapping[str, Any]) -> Revision:
-    """One revision. Raises `Refused` for what Helm and this program did not write."""
+def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) -> Revision:
+    """One revision, whose Secret holds `content`. Raises `Refused` for what Helm and this program did not write."""
     labels = item["metadata"].get("labels", {})
     number, status = labels.get("version", ""), labels.get("status", "")
     if not _is_number(number) or status not in (*STATES, *GOING):
         raise Refused(f"Helm's record {item['metadata']['name']!r} has no revision and status that Helm writes")
-    content = _content(item)
     manifest, hooks, config = content.get("manifest", ""), content.get("hooks"), content.get("config")
     if content.get("name") != name or content.get("version") != int(number) or not isinstance(manifest, str):
         raise Refused(f"Helm's record {item['metadata']['name']!r} is not of release {name}, revision {number}")
@@ -320,6 +278,8 @@ def _revision(name: str, item: Mapping[str, Any]) -> Revision:
         {k: v for k, v in labels.items() if k.startswith(LABEL)},
         manifest,
         len(hooks) if isinstance(hooks, list) else int(hooks is not None),
+        item["metadata"]["name"],
+        item["metadata"]["resourceVersion"],
     )
 
 

@@ -8,10 +8,9 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ..errors import Outside
 from ..model import runs
 from ..model.values import LABEL
-from .cluster import Cluster, plain
+from .cluster import Cluster
 from .helm_record import Release
 
 Object = dict[str, Any]
@@ -95,7 +94,7 @@ def made_by(job: Mapping[str, Any], cronjobs: Collection[str]) -> bool:
 def stop(cluster: Cluster, jobs: Mapping[str, Object]) -> None:
     """Delete Jobs, given by name, and their pods."""
     for name, job in jobs.items():
-        _delete(cluster, "jobs", name, job["metadata"]["uid"])
+        cluster.delete("jobs", name, uid=job["metadata"]["uid"])
 
 
 def remains(cluster: Cluster, release: Release) -> list[str]:
@@ -114,17 +113,7 @@ def delete_leftovers(cluster: Cluster, release: Release) -> None:
     for name, cronjob in sorted(existing(cluster, release.job_names).items()):
         going = "deletionTimestamp" in cronjob["metadata"]
         if owner(cronjob) == (release.name, cluster.namespace) and not going:
-            _delete(cluster, "cronjobs", name, cronjob["metadata"]["uid"])
-
-
-def _delete(cluster: Cluster, kind: str, name: str, uid: str) -> None:
-    """Delete an object with all that it made, if it still is the one that was seen; one that is gone is done."""
-    options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
-    body = json.dumps({**options, "preconditions": {"uid": uid}})
-    path = f"/apis/batch/v1/namespaces/{cluster.namespace}/{kind}/{name}"
-    result = cluster.kubectl("delete", "--raw", path, "-f", "-", stdin=body, check=False)
-    if result.code and "(NotFound)" not in result.stderr:
-        raise Outside(f"{cluster}: kubectl could not delete {kind}/{name}: {plain(result)}")
+            cluster.delete("cronjobs", name, uid=cronjob["metadata"]["uid"])
 
 
 def _over(job: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, helm_record, kubectl, sentry, shell
+from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..external.sentry import Monitor
@@ -111,11 +111,7 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
     recovery.clear(cluster, settled)
     if project:
         _delete_monitors(project, settled.job_names, say)
-    left = helm_record.find(cluster, release.name)
-    if left and left.live:
-        raise Superseded(f"release {release.name} was deployed again meanwhile by a newer push, and was left alone")
-    if left:
-        helm.uninstall(cluster, left, keep_history=False)
+    recovery.purge(cluster, release.name)
 
 
 def _check_same(now: Release, before: Release) -> None:

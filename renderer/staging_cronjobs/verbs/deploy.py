@@ -279,7 +279,7 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
     try:
         recovery.clear(cluster, release)
         if not keep_record:
-            helm.uninstall(cluster, release, keep_history=False)
+            recovery.purge(cluster, release.name)
     except (Outside, Unfinished) as error:
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(

@@ -8,23 +8,19 @@ from typing import Any
 
 from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
-from ..external.helm_record import Label, Release
+from ..external.helm_record import Release
 from ..model import schedules
-from ..model.cronjob import unprintable
-from ..model.values import LABEL
 
 FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
-MARKS = ("repository", "branch", "commit", "image", "paused")  # annotations of a CronJob
 Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in the namespace, by labels alone where they tell the whole."""
+    """What is in the namespace."""
 
-    labelled: Mapping[str, Label]  # by release
-    rows: Mapping[str, Object]  # by release: those of `labelled` that labels and CronJobs tell the whole of
-    unclear: frozenset[str]  # releases whose record must be read
+    releases: Sequence[Release]  # by name, each with its newest revision alone
+    unproven: Mapping[str, str]  # why others cannot be read, by name
     cronjobs: Sequence[Object]  # all that carry our label, whoever owns them
     owned: Mapping[str, Sequence[Object]]  # those that their release owns, by release
 
@@ -33,41 +29,24 @@ def look(cluster: Cluster) -> Inventory:
     """Two questions to the API server, side by side, however much there is."""
     with shell.ahead():
         asked = shell.begin(lambda: kubectl.labelled(cluster))
-        labels, unclear = helm_record.labelled(cluster)
+        releases, unproven = helm_record.listing(cluster)
         cronjobs = asked()
     owned: dict[str, list[Object]] = {}
     for cronjob in kubectl.owned(cluster, cronjobs):
         owned.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
-    told = {label.release: _labelled(label, owned.get(label.release, [])) for label in labels}
-    rows = {name: row for name, row in told.items() if row}
-    labelled = {label.release: label for label in labels}
-    return Inventory(labelled, rows, frozenset(unclear | told.keys() - rows.keys()), cronjobs, owned)
+    return Inventory(releases, unproven, cronjobs, owned)
 
 
 def rows(cluster: Cluster) -> list[Object]:
     """One object a release, unfinished cleanups and failed deploys included, sorted by release.
 
-    Where the labels of Helm's record and the release's own CronJobs tell the whole, they are what is shown. Else the
-    record is read; one that cannot be read has the status `unproven` and its reason.
+    One whose record cannot be read has the status `unproven` and its reason.
     """
     there = look(cluster)
-    releases, unproven = helm_record.listing(cluster, there.unclear)
-    found = [*there.rows.values(), *(_recorded(release, there.owned.get(release.name, [])) for release in releases)]
-    found += [_row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why) for name, why in unproven.items()]
+    found = [_recorded(release, there.owned.get(release.name, [])) for release in there.releases]
+    unread = there.unproven.items()
+    found += [_row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why) for name, why in unread]
     return sorted(({**row, "namespace": cluster.namespace} for row in found), key=lambda row: row["release"])
-
-
-def _labelled(label: Label, cronjobs: Collection[Object]) -> Object | None:
-    """The row as labels and CronJobs tell it; None where they do not, as for a failed deploy."""
-    ours = [c for c in cronjobs if c["metadata"]["name"] in label.keys]
-    told = [{mark: c["metadata"]["annotations"].get(f"{LABEL}{mark}", "") for mark in MARKS} for c in ours]
-    if label.status != "deployed" or not told or any(one != told[0] for one in told):
-        return None
-    if told[0]["branch"] != label.staged.branch or any(not text or unprintable(text) for text in told[0].values()):
-        return None
-    facts = {"dataset_id": label.staged.dataset_id, "version": label.staged.version, **told[0]}
-    state = {"paused": facts.pop("paused") == "true", "revision": label.revision, "updated": label.updated}
-    return _row(label.release, facts, status=label.status, **state, jobs=_jobs(label.keys, ours))
 
 
 def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:

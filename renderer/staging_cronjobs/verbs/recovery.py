@@ -2,7 +2,7 @@
 
 import time
 
-from ..errors import AGAIN, Outside, Unfinished
+from ..errors import AGAIN, Outside, Superseded, Unfinished
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
@@ -56,9 +56,30 @@ def clear(cluster: Cluster, release: Release) -> None:
         time.sleep(POLL / 4)
 
 
+def purge(cluster: Cluster, name: str) -> None:
+    """Delete the record of a release whose objects are gone. Raises `Superseded` when it was deployed again meanwhile.
+
+    Not by Helm, which goes by the name alone: a deploy that lands just then would be lost.
+    """
+    if left := _undeployed(cluster, name):
+        try:
+            helm_record.forget(cluster, left)
+        except Outside:
+            if _undeployed(cluster, name):
+                raise
+
+
+def _undeployed(cluster: Cluster, name: str) -> Release | None:
+    """What is left of a release's record."""
+    left = helm_record.find(cluster, name)
+    if left and left.live:
+        raise Superseded(f"release {name} was deployed again meanwhile by a newer push, and was left alone")
+    return left
+
+
 def _uninstall(cluster: Cluster, release: Release) -> None:
     try:
-        helm.uninstall(cluster, release, keep_history=True)
+        helm.uninstall(cluster, release)
     except Outside as error:
         # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
         now = helm_record.find(cluster, release.name)

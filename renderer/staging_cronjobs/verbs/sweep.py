@@ -3,7 +3,7 @@
 A failed, partial or empty listing of anything is an error, never "all gone".
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..errors import Refused, StagingError, Unfinished
 from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.git import Checkout
-from ..external.helm_record import Label, Release
+from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
@@ -40,18 +40,12 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         branches = heads()
         there = sentry.listed(project) if project else []
         names = asked()
+    main, staged = checkout.versions_on_main(), set[str]()
     found: dict[str, list[Finding]] = {}
-    main, recorded = checkout.versions_on_main(), {slug for label in names.labelled.values() for slug in label.keys}
-    staged: set[str] = set()
-    doubtful = set(names.unclear)
-    for name, row in names.rows.items():
-        if _is_plain(row, names.labelled[name], checkout, branches, main, there):
-            staged.add(row["branch"])
-            found[name] = _against_main(name, row["version"], main[row["dataset_id"]])
-        else:
-            doubtful.add(name)
-    releases, unproven = helm_record.histories(cluster, doubtful)
-    for release in releases:
+    recorded: set[str] = set()
+    # Helm loses our labels in a rollback: then only older revisions know the jobs that were dropped.
+    bare, unproven = helm_record.histories(cluster, {r.name for r in names.releases if not r.labels})
+    for release in [*(r for r in names.releases if r.labels), *bare]:
         recorded |= release.job_names
         facts = release.values.record
         if not git.same_repository(facts.repository, checkout.repository):
@@ -61,6 +55,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         staged.add(facts.branch)
         found[release.name] = _of_release(release, facts.branch in branches, grace)
         found[release.name] += [*_of_main(release, checkout, main), *_of_monitors(release, there, grace)]
+    unproven |= names.unproven
     every = [finding for name in sorted(found) for finding in found[name]]
     every += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
     every += [_without_release(branch) for branch in sorted(branches.keys() - staged)]
@@ -120,24 +115,6 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
         say(f"stores that stay: {', '.join(stores)}")
         if against := cleanup.against_deleting(settings, plan):
             say(against)
-
-
-def _is_plain(
-    row: Mapping[str, Any],
-    label: Label,
-    checkout: Checkout,
-    branches: Collection[str],
-    main: Collection[str],
-    there: Iterable[Monitor],
-) -> bool:
-    """Whether labels and CronJobs are enough: there is nothing to remove, and main has the dataset's template."""
-    dropped = label.keys.keys() - {job["name"] for job in row["jobs"]}
-    return (
-        git.same_repository(row["repository"], checkout.repository)
-        and row["branch"] in branches
-        and row["dataset_id"] in main
-        and not any(monitor.slug in dropped for monitor in there)
-    )
 
 
 def _of_release(release: Release, has_branch: bool, grace: float) -> list[Finding]:
