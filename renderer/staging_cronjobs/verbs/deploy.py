@@ -15,7 +15,7 @@ from ..model.diff import Changes
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record, Values
-from . import Say, isolation, ownership, preflight, recovery
+from . import Say, isolation, migration, ownership, preflight, recovery
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ def deploy(
         there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
+    migration.check_stopped(found, staged, datasets, settings)
     isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
     isolation.check_alone(new, isolation.named(new, theirs.values()))
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
