@@ -97,7 +97,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
             for k, j in jobs.items()
         ]
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
-        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": outcome.backfill or None}
+        command = None if outcome.legacy else outcome.backfill or None
+        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": command}
         return show_json(facts | {"record": record.model_dump()})
     done, state = "installed" if outcome.installed else "upgraded", ", paused" if paused else ""
     if outcome.dry_run:
@@ -116,7 +117,10 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     if outcome.dry_run:
         return changes(outcome.changes)
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
-    if paused:
+    if paused and outcome.legacy:
+        show(f"Paused: no job runs on its schedule. Main is at v{outcome.main_version}, so its data exists. Next:")
+        show(f"  {shlex.join(('staging', 'resume', *target))}")
+    elif paused:
         show("Paused: no job runs on its schedule. Next:")
         how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
         show(f"  1. backfill the stores above{how}")

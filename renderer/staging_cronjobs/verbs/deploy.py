@@ -13,7 +13,7 @@ from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.diff import Changes
 from ..model.settings import Settings
-from ..model.staged_version import StagedVersion
+from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
 from . import Say, isolation, migration, ownership, preflight, recovery
 
@@ -34,6 +34,11 @@ class Outcome:
     backfill: str = ""  # the project's command that fills the stores
     dry_run: bool = False  # nothing was changed
     refusal: StagingError | None = None  # of a dry run: why a deploy would stop now
+
+    @property
+    def legacy(self) -> bool:
+        """Whether main has a newer version: its data exists, and nobody need backfill it."""
+        return numbers(self.main_version or "") > numbers(self.values.record.version)
 
 
 @shell.ahead()
