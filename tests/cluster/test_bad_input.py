@@ -30,7 +30,7 @@ TAKEN = ("lidar-canopy-height-v9", "0.5.0")  # a CronJob of that name is not our
 MOVED = ("tide-level-analysis", "0.4.0")  # the remote's branch is at another commit
 GONE = ("estuary-salinity-analysis", "0.2.0")  # the remote has no such branch
 
-PLANNED = "release|cronjob|branch|monitor|store|git push"
+PLANNED = "release|cronjob|job|branch|monitor|store|git push"
 PROGRESS = re.compile(rf"(fetching|loading|asking|installing|upgrading|deleting|Cleanup of| +({PLANNED}) )")
 
 Edit = Callable[[dict[str, Any]], object]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from live import IMAGE, LABEL, PROGRAM, Namespace, Staging, end, make_job, make_unfinished, wait_until
+from live import IMAGE, LABEL, PROGRAM, RUN_SECONDS, Namespace, Staging, end, make_job, make_unfinished, wait_until
 from repositories import Repository
 from sentry_server import CONFIG, answered, meanwhile
 from staged import OWNER, Sentry, install, names, push, push_other
@@ -105,6 +105,21 @@ def test_the_plan_says_what_goes_and_what_stays(
         "  store    s3://weather-data/ridge-snow/v0.2.0.icechunk: stays",
         "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
     ]
+
+
+def test_the_plan_names_the_jobs_that_run(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion]
+) -> None:
+    running = make_unfinished(live, UPDATE, "just made")
+    ended = make_job(live, VALIDATE, {RUN_SECONDS: "0"})
+    wait_until(lambda: "Complete" in str(live.get("jobs", ended).get("status")), what="its end")
+    other = make_unfinished(live, names(both[1])[0], "just made")
+    for command, told in ((CLEANUP, [running]), (ALL_VERSIONS, [running, other])):
+        for more, fate in ((("--drain",), "waited for"), ((), "stopped")):
+            with untouched(live, repository, sentry):
+                done = staging.run(repository.path, *command, *more, code=REFUSED, **sentry.environment)
+            lines = [line for line in done.stderr.splitlines() if line.startswith("  job ")]
+            assert lines == [f"  job      {name} runs now: {fate}" for name in told]
 
 
 # Monitors
@@ -311,8 +326,18 @@ def test_no_checkout_is_needed(
     done = staging.run(nowhere, *CLEANUP, "--yes", code=DONE, **sentry.environment)
     assert f"branch   {RIDGE.branch}: stays, this folder is no checkout of {OWNER}" in done.stderr
     assert f"git push <remote> --delete {RIDGE.branch}" in done.stderr
+    last = f"Branch {RIDGE.branch} was not deleted, and a push to it deploys this version again."
+    assert done.stdout.splitlines()[-1] == f"{last} To delete it: git push <remote> --delete {RIDGE.branch}"
     assert repository.remote_head(RIDGE.branch)
     assert finished(live, sentry)
+
+
+def test_of_a_branch_that_was_to_stay_the_last_line_says_what_a_push_does(
+    staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
+) -> None:
+    done = staging.run(repository.path, *CLEANUP, "--yes", "--keep-branch")
+    last = f"Branch {RIDGE.branch} was not deleted, and a push to it deploys this version again."
+    assert done.stdout.splitlines()[-1] == last
 
 
 def test_no_such_release_touches_nothing(
@@ -745,23 +770,49 @@ def test_the_plan_of_many_names_the_place_and_the_stores(
     missing = StagedVersion("ridge-snow", "0.9.0")
     named = [word for version in (*both, missing) for word in ("--branch", version.branch)]
     context = live.kubectl("config", "current-context").strip()
+    sentry.server.monitors.remove(next(m for m in sentry.server.monitors if m.slug == VALIDATE))
     lines = [
         line
         for version in both
         for line in (
-            f"  {version.branch}",
-            f"    store s3://weather-data/ridge-snow/v{version.version}.icechunk: stays",
+            f"ridge-snow v{version.version}:",
+            f"  release  {version.release}, deployed, revision 1: deleted, with its Jobs and pods",
+            *(f"  cronjob  {name}: deleted" for name in names(version)),
+            f"  branch   {version.branch} at {repository.git('rev-parse', 'main')[:12]}: deleted",
+            *(f"  monitor  {name}: {'does not exist' if name == VALIDATE else 'deleted'}" for name in names(version)),
+            f"  store    s3://weather-data/ridge-snow/v{version.version}.icechunk: stays",
         )
     ]
-    for command, more in ((ALL_VERSIONS, []), (("cleanup", *named), [f"  {missing.branch}"])):
+    absent = ["ridge-snow v0.9.0:", f"  nothing is deleted, because there is no release {missing.release}"]
+    for command, more in ((ALL_VERSIONS, []), (("cleanup", *named), absent)):
         with untouched(live, repository, sentry):
             done = staging.run(repository.path, *command, code=REFUSED, **sentry.environment)
         assert done.stderr.splitlines() == [
-            f"Cleanup of {len(both) + len(more)} staged versions (context {context}, namespace {live.name}):",
+            f"Cleanup of {len(both) + bool(more)} staged versions (context {context}, namespace {live.name}):",
             *lines,
             *more,
             "error: not a terminal, cannot ask: pass --yes. Nothing was touched",
         ]
+
+
+def test_the_plan_of_many_says_what_will_be_refused(
+    staging: Staging, repository: Repository, live: Namespace, sentry: Sentry, both: list[StagedVersion], nowhere: Path
+) -> None:
+    theirs = StagedVersion("ridge-snow", "0.4.0")
+    install(staging, repository, theirs, owner="somebody/else")
+    repository.delete_remote_branch(both[0].branch)
+    command = (*ALL_VERSIONS, "--branch-deleted", "--keep-monitors")
+    with untouched(live, repository, sentry):
+        said = staging.run(repository.path, *command, code=REFUSED).stderr
+        assert f"  branch   {both[0].branch}: already deleted\n" in said
+        assert f"ridge-snow v0.3.0:\n  nothing is deleted, because branch {both[1].branch} is there again, at " in said
+        why = f"it was deployed from somebody/else, and this is a checkout of {OWNER}"
+        assert f"ridge-snow v0.4.0:\n  nothing is deleted, because {why}\n" in said
+        assert said.count("stays (--keep-monitors)") == 2
+        wrong = {**sentry.environment, "SENTRY_AUTH_TOKEN": "sntryu_expired"}
+        said = staging.run(nowhere, *ALL_VERSIONS, code=REFUSED, **wrong).stderr
+        assert said.count("monitors cannot be listed now: ") == 3
+        assert said.count("           git push <remote> --delete stage/ridge-snow/v0.") == 3
 
 
 def test_many_are_cleaned_up_where_the_plan_was_made(

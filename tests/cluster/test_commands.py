@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from live import IMAGE, LABEL, PROGRAM, Done, Namespace, Staging, end, wait_until, with_helm
-from repositories import Repository, stage_branch
+from repositories import LEGACY, Repository, stage_branch
 
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"
 RUN_SECONDS = "staging-cronjobs.test/run-seconds"
@@ -148,6 +148,22 @@ def test_a_paused_version_stays_paused_until_it_is_resumed(
     assert "is paused" in staging.run(repository.path, "pause", *target(RIDGE)).stdout
     assert suspended(live) == {"update": True, "validate": True}
     assert "is paused already" in staging.run(repository.path, "pause", *target(RIDGE)).stdout
+
+
+@one_major
+def test_a_legacy_version_that_is_deployed_paused_has_its_data(
+    staging: Staging, repository: Repository, tmp_path: Path
+) -> None:
+    dataset_id, version = LEGACY
+    repository.legacy(dataset_id, version)
+    own = {"STAGING_FIRST_DEPLOY": "paused", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    done = deploy(changed(staging, **own), repository, LEGACY)
+    assert f", so its data exists. Next:\n  staging resume {shlex.join(target(LEGACY))}\n" in done.stdout
+    assert "so this version's data exists: no backfill" in (tmp_path / "summary").read_text()
+    assert "backfill" not in done.stdout
+    (note,) = staging.run(repository.path, "status", "-o", "json").json["versions"][0]["notes"][1:]
+    resume = [f"staging resume {stage_branch(dataset_id, version)}"]
+    assert note == {"text": "it is paused, and its data exists. To go on:", "commands": resume}
 
 
 @one_major

@@ -155,6 +155,28 @@ def test_a_release_is_given_up_while_its_jobs_stay_and_taken_back(
 
 
 @one_major
+def test_a_version_that_still_runs_the_kubectl_way_is_not_deployed_beside_it(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    stage(repository)
+    apply_as_before(staging, repository, live)
+    live.kubectl("create", "cronjob", "stage-ridge-snow-v0-1-0-update", "--image=i", "--schedule=0 0 29 2 *")  # another
+    live.kubectl("patch", "cronjob", OLD[0], "--patch", '{"spec": {"suspend": true}}')
+    before, deploy = live.all("cronjobs"), ("deploy", "--branch", BRANCH, "--docker-image", IMAGE)
+    for more in ((), ("--paused",), ("--dry-run",)):
+        done = staging.run(repository.path, *deploy, *more, code=REFUSED)
+        assert (
+            f"error: CronJob {OLD[1]} runs, and writes the stores of ridge-snow v0.2.0. It looks staged with kubectl "
+            "apply. Suspend it first: docs/migrating.md has all steps from it to a release.\n"
+        ) in done.stderr
+        assert live.all("cronjobs") == before
+    live.kubectl("patch", "cronjob", OLD[1], "--patch", '{"spec": {"suspend": true}}')
+    staging.run(repository.path, *deploy)
+    live.kubectl("patch", "cronjob", OLD[0], "--patch", '{"spec": {"suspend": false}}')
+    assert f"CronJob {OLD[0]} runs, and " in staging.run(repository.path, *deploy, code=REFUSED).stderr  # every deploy
+
+
+@one_major
 def test_check_finds_what_kubectl_staged(staging: Staging, repository: Repository, live: Namespace) -> None:
     assert staging.run(repository.path, "check").stderr == ""
     repository.stage(DATASET, VERSION)

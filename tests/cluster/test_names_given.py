@@ -91,7 +91,7 @@ def test_cleanup_takes_several_names_of_one_version_or_of_more(place: Place) -> 
     assert done.stderr.startswith("Cleanup of ridge-snow v0.2.0 (")
     done = staging(place, "cleanup", f"{update}-29926541", "--branch", LATER.branch, code=REFUSED)
     assert done.stderr.startswith("Cleanup of 2 staged versions (")
-    assert f"  {SNOW.branch}\n" in done.stderr and f"  {LATER.branch}\n" in done.stderr
+    assert "ridge-snow v0.2.0:\n" in done.stderr and f"  branch   {LATER.branch}" in done.stderr
     staging(place, "cleanup", DASHED.job_name("validate"), "--yes")
     assert DASHED.release not in {row["release"] for row in staging(place, "list", "-o", "json").json}
 

@@ -150,7 +150,10 @@ def test_promoted_versions_go_and_others_stay(staging: Staging, repository: Repo
     install(staging, repository, theirs, owner="somebody/else")
     merge(repository)
     refused = staging.run(repository.path, "cleanup", "--promoted", code=REFUSED)
-    assert f"  {RIDGE.branch}" in refused.stderr and "store s3://weather-data/ridge-snow/v0.2.0" in refused.stderr
+    assert (
+        f"  branch   {RIDGE.branch}" in refused.stderr
+        and "store    s3://weather-data/ridge-snow/v0.2.0" in refused.stderr
+    )
     done = staging.run(repository.path, "cleanup", "--promoted", "--yes")
     assert f"{RIDGE.branch}: done" in done.stderr
     left = [row["release"] for row in staging.run(repository.path, "list", "-o", "json").json]

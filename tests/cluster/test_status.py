@@ -124,7 +124,9 @@ def test_main_that_is_behind_the_same_ahead_and_gone(staging: Staging, repositor
     version = told(staging, repository)
     assert version["main"] == "0.3.0" and version["problems"] == []
     assert "this is a legacy version" in version["notes"][0]["text"]
-    assert [note["text"] for note in version["notes"][1:]] == (["it is paused. To go on:"] if paused else [])
+    assert [note["text"] for note in version["notes"][1:]] == (
+        ["it is paused, and its data exists. To go on:"] if paused else []
+    )
 
     template = f"{repository.template_path('ridge-snow')}/zarr.json"
     repository.write(template, "{")

@@ -279,14 +279,17 @@ def cleanup_command(
             found = cleanup.promoted(settings, say)
         else:
             found = cleanup.targets(settings, named, dataset_id, version, all_versions)
-        if not found.stores:
+        if not found.releases:
             return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
         asked = {"--drain": drain, "--keep-branch": keep_branch, "--branch-deleted": branch_deleted}
         asked |= {"--keep-monitors": keep_monitors}
         flags = [f"--drain-limit={drain_limit}", *(flag for flag, wanted in asked.items() if wanted)]
-        terminal.plan_of_many(found, say)
+        token = token_from(sentry_token)
+        kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
+        plans = cleanup.plan_many(settings, found, token, **kept)
+        terminal.plan_of_many(plans, found.cluster, say, drain=drain)
         confirm(yes)
-        return cleanup.run_many(found, flags, token_from(sentry_token), say, show_text)
+        return cleanup.run_many(found, flags, token, say, show_text)
     staged = target("".join(named), dataset_id, version)
     cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
     return None
@@ -454,7 +457,7 @@ def cleanup_version(
 
     kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
     plan = cleanup.plan(settings, clusters.connect(settings), staged, token_from(sentry_token), **kept)
-    terminal.plan(plan, say)
+    terminal.plan(plan, say, drain=bool(drain))
     confirm(yes)
     cleanup.run(plan, say, drain=drain)
     against = cleanup.against_deleting(settings, plan)

@@ -21,6 +21,11 @@ def labelled(cluster: Cluster) -> list[Object]:
     return cluster.get("cronjobs", f"{LABEL}release")
 
 
+def selector_of(release: str) -> str:
+    """The label by which what a release made is listed."""
+    return f"{LABEL}release={release}"
+
+
 def owned(cluster: Cluster, cronjobs: Collection[Object]) -> list[Object]:
     """Those of labelled CronJobs that the release of their label owns."""
     return [c for c in cronjobs if owner(c) == (release_of(c), cluster.namespace)]
@@ -58,7 +63,8 @@ def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict
 
 def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
     """Jobs of the release that run now, or of these of its CronJobs alone."""
-    return [*running(cluster, release.job_names if cronjobs is None else cronjobs, _selector(release))]
+    names = release.job_names if cronjobs is None else cronjobs
+    return [*running(cluster, names, selector_of(release.name))]
 
 
 def running(cluster: Cluster, cronjobs: Collection[str], selector: str = f"{LABEL}release") -> dict[str, Object]:
@@ -99,7 +105,7 @@ def stop(cluster: Cluster, jobs: Mapping[str, Object]) -> None:
 
 def remains(cluster: Cluster, release: Release) -> list[str]:
     """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
-    found = cluster.get_all(("cronjobs", "jobs", "pods"), _selector(release))
+    found = cluster.get_all(("cronjobs", "jobs", "pods"), selector_of(release.name))
     cronjobs = {c["metadata"]["name"] for c in found if c["kind"] == "CronJob" and owner(c)[0] == release.name}
     jobs = {j["metadata"]["name"] for j in found if j["kind"] == "Job" and _makers(j, "CronJob") & release.job_names}
     pods = [p for p in found if p["kind"] == "Pod"]
@@ -129,10 +135,6 @@ def _line(cluster: Cluster, *words: str) -> str:
 def _is_ours(job: str, jobs: Collection[str], release: Release) -> bool:
     # A pod may outlive its Job: then the Job's name, which begins with its CronJob's, is all there is.
     return job in jobs or any(job.startswith(f"{name}-") for name in release.job_names)
-
-
-def _selector(release: Release) -> str:
-    return f"{LABEL}release={release.name}"
 
 
 def _makers(resource: Mapping[str, Any], kind: str) -> set[str]:

@@ -89,12 +89,14 @@ def _beside(production: dict[str, list[str] | None]) -> list[str]:
 def _next(outcome: "Outcome") -> Iterator[str]:
     record, target = outcome.values.record, ("--branch", outcome.values.record.branch)
     first, *others = outcome.values.jobs
-    if outcome.backfill:
+    if outcome.legacy:
+        yield f"# main is at v{_line(outcome.main_version or '')}, so this version's data exists: no backfill"
+    elif outcome.backfill:
         yield _commented("backfill the stores above", outcome.backfill)
     else:
         yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
-        yield _command("when that is done", "staging", "resume", *target)
+        yield _command("let its jobs run" if outcome.legacy else "when that is done", "staging", "resume", *target)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
         yield _command("roll back", "staging", "rollback", *target)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ..external.cluster import Cluster
     from ..external.helm_record import Release
     from ..model.diff import Changes
+    from ..model.staged_version import StagedVersion
     from ..verbs.check import Verdict
-    from ..verbs.cleanup import Plan, Targets
+    from ..verbs.cleanup import Plan
     from ..verbs.deploy import Outcome
     from ..verbs.logs import Log
     from ..verbs.rollback import Rollback
@@ -97,7 +98,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
             for k, j in jobs.items()
         ]
         facts |= where | {"main_version": outcome.main_version, "changes": asdict(outcome.changes), "jobs": names}
-        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": outcome.backfill or None}
+        command = None if outcome.legacy else outcome.backfill or None
+        facts |= {"warnings": outcome.warnings, "notices": outcome.notices, "backfill": command}
         return show_json(facts | {"record": record.model_dump()})
     done, state = "installed" if outcome.installed else "upgraded", ", paused" if paused else ""
     if outcome.dry_run:
@@ -116,7 +118,10 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     if outcome.dry_run:
         return changes(outcome.changes)
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
-    if paused:
+    if paused and outcome.legacy:
+        show(f"Paused: no job runs on its schedule. Main is at v{outcome.main_version}, so its data exists. Next:")
+        show(f"  {shlex.join(('staging', 'resume', *target))}")
+    elif paused:
         show("Paused: no job runs on its schedule. Next:")
         how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
         show(f"  1. backfill the stores above{how}")
@@ -227,16 +232,36 @@ def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], No
     say(f"  {shlex.join(('staging', 'run', found.cronjob))}")
 
 
-def plan(found: "Plan", say: Callable[[str], None]) -> None:
+def plan(found: "Plan", say: Callable[[str], None], *, drain: bool = False) -> None:
     """What a cleanup would do."""
-    record, release = found.release.values.record, found.release
+    record = found.release.values.record
     say(f"Cleanup of {record.dataset_id} v{record.version} ({found.cluster}):")
+    _planned(found, say, drain=drain)
+
+
+def plan_of_many(
+    plans: "Mapping[StagedVersion, Plan | str]", cluster: "Cluster", say: Callable[[str], None], *, drain: bool = False
+) -> None:
+    """What a cleanup of several would take away, and what it would leave."""
+    say(f"Cleanup of {len(plans)} staged versions ({cluster}):")
+    for staged, found in plans.items():
+        say(f"{staged.dataset_id} v{staged.version}:")
+        if isinstance(found, str):
+            say(f"  nothing is deleted, because {found}")
+        else:
+            _planned(found, say, drain=drain)
+
+
+def _planned(found: "Plan", say: Callable[[str], None], *, drain: bool) -> None:
+    record, release = found.release.values.record, found.release
     say(f"  release  {release.name}, {release.status}, revision {release.revision}: deleted, with its Jobs and pods")
     for name in sorted(release.job_names):
         say(f"  cronjob  {name}: deleted")
+    for name in found.running:
+        say(f"  job      {name} runs now: {'waited for' if drain else 'stopped'}")
     say(f"  branch   {record.branch}{_fate_of_branch(found)}")
     if found.checkout is None and not found.keep_branch:
-        say(f"           git push <remote> --delete {shlex.quote(record.branch)}")
+        say(f"           {_push_delete(found)}")
     if found.sentry_problem:
         say(f"  monitors cannot be listed now: {found.sentry_problem}")
     for slug in [] if found.sentry_problem else sorted(release.job_names):
@@ -245,13 +270,8 @@ def plan(found: "Plan", say: Callable[[str], None]) -> None:
         say(f"  store    {store}: stays")
 
 
-def plan_of_many(found: "Targets", say: Callable[[str], None]) -> None:
-    """What a cleanup of several would take away, and what it would leave."""
-    say(f"Cleanup of {len(found.stores)} staged versions ({found.cluster}):")
-    for staged, stores in found.stores.items():
-        say(f"  {staged.branch}")
-        for store in stores:
-            say(f"    store {store}: stays")
+def _push_delete(found: "Plan") -> str:
+    return f"git push <remote> --delete {shlex.quote(found.release.values.record.branch)}"
 
 
 def _fate_of_branch(found: "Plan") -> str:
@@ -281,13 +301,16 @@ def cleaned(found: "Plan", against: str) -> None:
         show("These stores were not deleted:")
         for store in record.stores:
             show(f"  {store}")
+    on_s3 = [store for store in record.stores if store.startswith("s3://")]
     if against:
-        return show(against)
-    if on_s3 := [store for store in record.stores if store.startswith("s3://")]:
+        show(against)
+    elif on_s3:
         show("Main does not have this version. To delete the stores too:")
         for store in on_s3:
             show(f"  {shlex.join(('aws', 's3', 'rm', '--recursive', store))}")
-    return None
+    if found.checkout is None:  # last, because it is what is still to be done
+        again = f"Branch {record.branch} was not deleted, and a push to it deploys this version again."
+        show(again if found.keep_branch else f"{again} To delete it: {_push_delete(found)}")
 
 
 def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ Until the last step the release is `uninstalling` or `uninstalled` in `helm list
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
@@ -36,8 +36,10 @@ class Plan:
     sentry_problem: str = ""  # why Sentry could not be asked; the jobs can go all the same
     keep_branch: bool = False
     keep_monitors: bool = False
+    running: tuple[str, ...] = ()  # its Jobs that run now
 
 
+@shell.ahead()
 def plan(
     settings: Settings,
     cluster: Cluster,
@@ -54,6 +56,7 @@ def plan(
     """
     project = None if keep_monitors else sentry.connect(settings, token)
     cluster.require_helm()
+    shell.begin(lambda: cluster.get("jobs", kubectl.selector_of(staged.release)))
     release = helm_record.own(cluster, staged)
     if release is None and branch_deleted:
         raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
@@ -69,8 +72,9 @@ def plan(
     head = checkout.remote_head(staged.branch) if checkout else None
     if branch_deleted and head:
         raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}: nothing was touched")
-    found, problem = _monitors(project, release)
-    return Plan(cluster, release, checkout, head, project, tuple(found), problem, keep_branch, keep_monitors)
+    found, problem = _monitors(project, release.job_names)
+    kept, running = (keep_branch, keep_monitors), tuple(kubectl.active_jobs(cluster, release))
+    return Plan(cluster, release, checkout, head, project, tuple(found), problem, *kept, running)
 
 
 def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
@@ -188,11 +192,11 @@ def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
     return checkout
 
 
-def _monitors(project: sentry.Project | None, release: Release) -> tuple[list[Monitor], str]:
+def _monitors(project: sentry.Project | None, slugs: Collection[str]) -> tuple[list[Monitor], str]:
     if project is None:
         return [], ""
     try:
-        return sentry.find(project, release.job_names), ""
+        return sentry.find(project, slugs), ""
     except Outside as error:
         return [], str(error)
 
@@ -242,24 +246,24 @@ def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -
 
 @dataclass(frozen=True)
 class Targets:
-    """Several staged versions to clean up, and the stores that they leave where their releases could be read."""
+    """Several staged versions to clean up, each with its release; or with why there is none that could be."""
 
     cluster: Cluster
-    stores: dict[StagedVersion, list[str]]
+    releases: Mapping[StagedVersion, Release | str]
 
 
 def promoted(settings: Settings, say: Say) -> Targets:
     """The staged versions of this repository that main has too; `say` gets what could not be compared."""
     checkout, cluster = git.checkout(settings), clusters.connect(settings)
     listed, unproven = helm_record.listing(cluster)
-    found: dict[StagedVersion, list[str]] = {}
+    found: dict[StagedVersion, Release | str] = {}
     for release in listed:
         facts = release.values.record
         if not git.same_repository(facts.repository, checkout.repository):
             continue
         try:
             if facts.version in _versions_on_main(checkout, facts):
-                found[facts.staged_version] = facts.stores
+                found[facts.staged_version] = release
         except Refused as error:
             unproven[release.name] = str(error)
     for name, why in sorted(unproven.items()):
@@ -274,14 +278,52 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
         raise Usage("--all-versions goes with --dataset-id alone")
     cluster = clusters.connect(settings)
     listed, unproven = helm_record.listing(cluster)
-    known = {r.values.record.staged_version: r.values.record.stores for r in listed}
+    known = {r.values.record.staged_version: r for r in listed}
     if not all_versions:
-        return Targets(cluster, {s: known.get(s, []) for s in staged})
-    found = {s: urls for s, urls in known.items() if s.dataset_id == dataset_id}
+        none = {s: unproven.get(s.release, f"there is no release {s.release}") for s in staged}
+        return Targets(cluster, {s: known.get(s, why) for s, why in none.items()})
+    found = {s: release for s, release in known.items() if s.dataset_id == dataset_id}
     if not found:
         why = f" ({min(unproven)} cannot be read: `staging list` says why)" if unproven else ""
         raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")
     return Targets(cluster, found)
+
+
+@shell.ahead()
+def plan_many(
+    settings: Settings,
+    targets: Targets,
+    token: str = "",
+    *,
+    keep_branch: bool = False,
+    keep_monitors: bool = False,
+    branch_deleted: bool = False,
+) -> dict[StagedVersion, Plan | str]:
+    """What `plan` will find for each of them, or why it will refuse: one question of each kind for all."""
+    found = [release for release in targets.releases.values() if isinstance(release, Release)]
+    names = frozenset[str]().union(*(release.job_names for release in found))
+    project = None if keep_monitors else sentry.connect(settings, token)
+    shell.begin(lambda: kubectl.running(targets.cluster, names))
+    checkout = None if keep_branch else git.find(settings)
+    heads = checkout.stage_branches() if checkout else {}
+    jobs = kubectl.running(targets.cluster, names)
+    there, problem = _monitors(project, names)
+
+    def planned(release: Release | str) -> Plan | str:
+        if isinstance(release, str):
+            return release
+        facts = release.values.record
+        head = heads.get(facts.branch)
+        if checkout and not git.same_repository(checkout.repository, facts.repository):
+            return f"it was deployed from {facts.repository}, and this is a checkout of {checkout.repository}"
+        if branch_deleted and head:
+            return f"branch {facts.branch} is there again, at {head[:12]}"
+        monitors = tuple(monitor for monitor in there if monitor.slug in release.job_names)
+        running = tuple(name for name, job in jobs.items() if kubectl.made_by(job, release.job_names))
+        kept = (problem, keep_branch, keep_monitors)
+        return Plan(targets.cluster, release, checkout, head, project, monitors, *kept, running)
+
+    return {staged: planned(release) for staged, release in targets.releases.items()}
 
 
 def run_many(found: Targets, flags: Sequence[str], token: str, say: Say, show: Say) -> None:
@@ -291,11 +333,11 @@ def run_many(found: Targets, flags: Sequence[str], token: str, say: Say, show: S
     """
     where = [f"--namespace={found.cluster.namespace}", *_context(found.cluster)]
     program = (sys.executable, "-m", "staging_cronjobs.cli", "cleanup", "--yes", *flags, *where)
-    commands = [(*program, "--branch", staged.branch) for staged in found.stores]
+    commands = [(*program, "--branch", staged.branch) for staged in found.releases]
     # The children ask Sentry themselves: the token goes by environment, never by command line. Annotations are ours.
     secret = {"GITHUB_ACTIONS": "", **({"SENTRY_AUTH_TOKEN": token} if token else {})}
     failed = 0
-    for staged, result in zip(found.stores, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
+    for staged, result in zip(found.releases, shell.run_all(commands, at_once=AT_ONCE, env=secret), strict=True):
         failed += result.code not in (0, Superseded.exit_code)
         last = (result.stderr.strip().splitlines() or [""])[-1].removeprefix("error: ")
         say(f"{staged.branch}: {f'exit code {result.code}: {last}' if result.code else 'done'}")
@@ -303,7 +345,7 @@ def run_many(found: Targets, flags: Sequence[str], token: str, say: Say, show: S
             show(result.stdout.rstrip())
     if failed:
         raise Unfinished(
-            f"{failed} of {len(found.stores)} staged versions are not cleaned up: see above, and run this again"
+            f"{failed} of {len(found.releases)} staged versions are not cleaned up: see above, and run this again"
         )
 
 

@@ -13,9 +13,9 @@ from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.diff import Changes
 from ..model.settings import Settings
-from ..model.staged_version import StagedVersion
+from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, isolation, ownership, preflight, recovery
+from . import Say, isolation, migration, ownership, preflight, recovery
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Outcome:
     backfill: str = ""  # the project's command that fills the stores
     dry_run: bool = False  # nothing was changed
     refusal: StagingError | None = None  # of a dry run: why a deploy would stop now
+
+    @property
+    def legacy(self) -> bool:
+        """Whether main has a newer version: its data exists, and nobody need backfill it."""
+        return numbers(self.main_version or "") > numbers(self.values.record.version)
 
 
 @shell.ahead()
@@ -81,6 +86,7 @@ def deploy(
         there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
     ours = {name: cronjob for name, cronjob in found.items() if name in names}
+    migration.check_stopped(found, staged, datasets, settings)
     isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
     isolation.check_alone(new, isolation.named(new, theirs.values()))
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)

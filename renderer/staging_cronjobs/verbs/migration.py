@@ -1,13 +1,17 @@
 """What was staged with `kubectl apply`, before there were releases: CronJobs named `stage-<id>-v<version>-<key>`."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import Refused, StagingError
 from ..external import cluster as clusters
 from ..model.catalogue import Dataset
+from ..model.cronjob import pod_of
 from ..model.settings import Settings
+from ..model.staged_version import StagedVersion
 from ..model.values import key_of, name_of
 from . import Say
 
@@ -49,6 +53,35 @@ def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Say) -> l
     if named:
         say(f"notice: these look staged with kubectl apply ({cluster}). docs/migrating.md turns them into releases")
     return [p for possible in named.values() for p in possible]
+
+
+def check_stopped(
+    cronjobs: Mapping[str, Mapping[str, Any]], staged: StagedVersion, datasets: Collection[Dataset], settings: Settings
+) -> None:
+    """No such CronJob of this version may run beside its release. `cronjobs` are the namespace's, by name.
+
+    A name whose id was cut may be of several datasets: then the one that its command names is meant.
+    """
+    own = [d for d in datasets if d.dataset_id == staged.dataset_id]
+    production = tuple(f"{settings.job_prefixes.get(d.dataset_id, d.dataset_id)}-" for d in datasets)
+    for name, cronjob in sorted(cronjobs.items()):
+        if not name.startswith(START) or name.startswith(production) or cronjob["spec"].get("suspend"):
+            continue
+        for found in matches(name, own, settings):
+            if found.version == staged.version and staged.dataset_id in _meant(found, cronjob, datasets):
+                raise Refused(
+                    f"CronJob {name} runs, and writes the stores of {staged.dataset_id} v{staged.version}. It looks "
+                    "staged with kubectl apply. Suspend it first: docs/migrating.md has all steps from it to a release."
+                )
+
+
+def _meant(found: Predecessor, cronjob: Mapping[str, Any], datasets: Iterable[Dataset]) -> set[str]:
+    """The ids that fit the name; of several, the longest that the job itself has in its text, if one has."""
+    dashed, text = found.version.replace(".", "-"), json.dumps(pod_of(cronjob["spec"]))
+    ids = {d.dataset_id for d in datasets if found.name in _old_names(d.dataset_id, dashed, found.key)}
+    whole = {i for i in ids if found.name == f"{START}{i}-v{dashed}-{found.key}"}
+    named = sorted((i for i in ids if i in text), key=len)
+    return whole or {*named[-1:]} or ids
 
 
 def matches(name: str, datasets: Iterable[Dataset], settings: Settings) -> list[Predecessor]:

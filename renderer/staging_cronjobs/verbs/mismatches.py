@@ -48,8 +48,11 @@ def notes(version: Standing) -> Iterator[Problem]:
     if version.legacy:
         yield Problem(f"main is at {version.main}: this is a legacy version, kept until you clean it up")
     if version.paused and version.main != version.version:
-        waits = not version.legacy and not any(job.last_success for job in version.jobs)
-        text = "it is paused, and waits for its first backfill. After that:" if waits else "it is paused. To go on:"
+        text = "it is paused. To go on:"
+        if version.legacy:
+            text = "it is paused, and its data exists. To go on:"
+        elif not any(job.last_success for job in version.jobs):
+            text = "it is paused, and waits for its first backfill. After that:"
         yield Problem(text, (_staging("resume", version.branch),))
     if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
         text = f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}"

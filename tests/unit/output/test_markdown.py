@@ -1,6 +1,7 @@
 """The summary of a deploy: what a person reads, and that nothing of user code is more than text in it."""
 
 import html
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from staging_cronjobs.errors import Outside, Refused, Superseded
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.values import Job, Values
-from staging_cronjobs.output import markdown, printing
+from staging_cronjobs.output import markdown, printing, terminal
 from staging_cronjobs.verbs.deploy import Outcome
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -82,6 +83,27 @@ def test_a_projects_own_command_to_backfill_is_shown_to_be_copied() -> None:
     text = markdown.deployed(replace(OUTCOME, backfill="uv run main x --image 'a\u200bb'"), NOW)
     assert "uv run main x --image 'a\\u200bb'   # backfill the stores above\n" in text
     assert "# backfill: write" not in text
+
+
+@pytest.mark.parametrize("command", ["", "uv run main x"])
+@pytest.mark.parametrize("paused", [True, False])
+@pytest.mark.parametrize("main", ["0.2.1", "0.10.0", "1"])
+def test_an_older_version_than_mains_has_its_data(
+    main: str, paused: bool, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = OUTCOME.values.model_copy(update={"suspend": paused})
+    legacy = replace(OUTCOME, values=values, main_version=main, backfill=command)
+    text = markdown.deployed(legacy, NOW)
+    assert f"# main is at v{main}, so this version's data exists: no backfill\n" in text
+    assert "uv run main x" not in text and "backfill:" not in text
+    assert ("resume --branch stage/ridge-snow/v0.2.0   # let its jobs run\n" in text) == paused
+    terminal.deployed(legacy, as_json=False)
+    said = capsys.readouterr().out
+    next_step = "  staging resume --dataset-id ridge-snow --version 0.2.0\n"
+    assert (f"Main is at v{main}, so its data exists. Next:\n{next_step}" in said) == paused
+    assert "backfill" not in said and "uv run main x" not in said
+    terminal.deployed(legacy, as_json=True)
+    assert json.loads(capsys.readouterr().out)["backfill"] is None
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from staging_cronjobs.external.helm_record import Release, Revision
 from staging_cronjobs.external.sentry import Monitor, Project
 from staging_cronjobs.model import timeline
 from staging_cronjobs.model.diff import Changes
+from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Job, Record, Values
 from staging_cronjobs.output import github, markdown, printing, terminal
 from staging_cronjobs.output.timeline import timeline as show_timeline
@@ -36,6 +37,7 @@ from staging_cronjobs.verbs.deploy import Outcome
 from staging_cronjobs.verbs.sweep import Finding
 
 CLUSTER = Cluster("my-cluster", "weather")
+STAGED, OTHER = StagedVersion("ridge-snow", "0.2.0"), StagedVersion("ridge-snow", "0.3.0")
 KINDS = ("production", "staged", "unproven")
 TEXTS = {
     "escape sequence": "\x1b[2J\x1b[1;31mx",
@@ -113,7 +115,7 @@ def plans(text: str) -> Iterator[Plan]:
     checkout, project = Checkout(Path("x"), text, "main", text), Project("https://sentry.io", text, text, "token")
     for checked_out, head in ((checkout, text), (checkout, None), (None, None)):
         yield Plan(Cluster(text, "weather"), release(text), checked_out, head, project, (Monitor(text, "1"),))
-        yield Plan(Cluster(text, "weather"), release(text), checked_out, head, project, (), text)
+        yield Plan(Cluster(text, "weather"), release(text), checked_out, head, project, (), text, running=(text,))
     yield Plan(Cluster(text, "weather"), release(text), None, None, None, keep_branch=True, keep_monitors=True)
 
 
@@ -146,6 +148,7 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
         yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), {text: [text]}, c, suspend=s)
     for plan in plans(text):
         yield lambda plan=plan: terminal.plan(plan, printing.say)
+        yield lambda plan=plan: terminal.plan_of_many({STAGED: plan, OTHER: text}, CLUSTER, printing.say)
         yield lambda plan=plan: terminal.cleaned(plan, "")
         yield lambda plan=plan: terminal.cleaned(plan, text)
     for dry in (False, True):

@@ -1,12 +1,16 @@
 """Which staged job a CronJob of the kubectl way is: `stage-<id>-v<version with dashes>-<key>`."""
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from staging_cronjobs.errors import Refused
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
-from staging_cronjobs.verbs.migration import Predecessor, matches
+from staging_cronjobs.model.staged_version import StagedVersion
+from staging_cronjobs.verbs.migration import Predecessor, check_stopped, matches
 
 Catalogue = dict[str, set[str]]  # dataset id -> keys
 
@@ -116,3 +120,47 @@ def test_keys_come_from_the_prefix_that_is_set() -> None:
     assert matches(name, meadow, Settings()) == []
     prefixed = Settings(job_prefixes={"meadow-temperature": "mt"})
     assert matches(name, meadow, prefixed) == [Predecessor(name, "meadow-temperature", "1", "update")]
+
+
+MEADOW = StagedVersion("meadow-temperature-analysis-hourly", "0.3.0")
+CUT = "stage-meadow-temperature-a-v0-3-0-validate"
+
+
+def running(name: str, command: str, **spec: bool) -> dict[str, dict[str, Any]]:
+    """A CronJob of the namespace, by its name."""
+    pod = {"containers": [{"name": "worker", "command": ["weather", "update", command]}]}
+    job = {"jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    return {name: {"metadata": {"name": name}, "spec": {**job, **spec}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "refused"),
+    [
+        (CUT, MEADOW.dataset_id, True),
+        (CUT, "all", True),  # whose it is cannot be told
+        (CUT, "meadow-temperature-anomaly", False),  # which has the same name when cut
+        (CUT, "meadow-temperature-analysis-hourly-2", False),
+        (CUT.replace("v0-3-0", "v0-3-1"), MEADOW.dataset_id, False),
+        (CUT.replace("validate", "update"), MEADOW.dataset_id, False),  # no job of it
+        ("stage-meadow-temperature-analysis-hourly-v0-3-0-validate", "meadow-temperature-anomaly", True),
+        ("meadow-temperature-analysis-hourly-validate", MEADOW.dataset_id, False),
+    ],
+)
+def test_what_runs_the_kubectl_way_is_known_by_its_name_and_where_that_was_cut_by_its_command(
+    name: str, command: str, refused: bool
+) -> None:
+    others = datasets({"meadow-temperature-anomaly": set(), "meadow-temperature-analysis-hourly-2": set()})
+    known, settings = [*datasets({MEADOW.dataset_id: {"validate"}}), *others], Settings()
+    check_stopped(running(name, command, suspend=True), MEADOW, known, settings)
+    for there in (running(name, command), running(name, command, suspend=False)):
+        if refused:
+            with pytest.raises(Refused, match=f"^CronJob {name} runs, "):
+                check_stopped(there, MEADOW, known, settings)
+        else:
+            check_stopped(there, MEADOW, known, settings)
+
+
+def test_a_production_job_that_is_named_like_one_is_none() -> None:
+    known = datasets({"stage-ridge-v1-0": {"update"}, "ridge": {"update"}})
+    there = running("stage-ridge-v1-0-update", "ridge")
+    check_stopped(there, StagedVersion("ridge", "1.0"), known, Settings())
