@@ -41,6 +41,41 @@ class Outcome:
         return numbers(self.main_version or "") > numbers(self.values.record.version)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a deploy is from, and where it goes."""
+
+    settings: Settings
+    checkout: git.Checkout
+    staged: StagedVersion
+    cluster: Cluster
+
+    @property
+    def main(self) -> str:
+        """Main's name on the remote."""
+        return f"{self.settings.remote}/{self.settings.main}"
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What the branch's code gives, compared with main's."""
+
+    datasets: list[Dataset]
+    dataset: Dataset
+    production: Mapping[str, str]  # the names of the dataset's production jobs by key
+    main_version: str | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the cluster has, and what it would make of the new jobs."""
+
+    ours: Mapping[str, kubectl.Object]  # the CronJobs that have a name of ours, by name
+    theirs: Mapping[str, kubectl.Object]  # production's, by key
+    wanted: helm.Objects  # the new ones as the API server would have them, by name
+    warnings: list[str]
+
+
 @shell.ahead()
 def deploy(
     settings: Settings,
@@ -61,81 +96,53 @@ def deploy(
     _check_image(image)
     loading = shell.begin(lambda: load(staged.dataset_id))  # what takes longest
     say(f"fetching {settings.main} of {settings.remote}")
-    own, (checkout, settings) = settings, git.with_main(settings)
-    preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
-    preflight.check_committed(checkout, allow_dirty=allow_dirty)
-    cluster = clusters.connect(settings)
+    place = _placed(settings, staged, allow_dirty=allow_dirty)
+    cluster, settings = place.cluster, place.settings
     shell.begin(cluster.require_helm)
+    shell.begin(lambda: helm_record.find(cluster, staged.release))
     shell.begin(lambda: kubectl.everything(cluster))
     say("loading the datasets")
-    datasets = loading()
-    dataset = catalogue.find(datasets, staged.dataset_id)
-    main = f"{settings.remote}/{settings.main}"
-    main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
-    preflight.check_main(staged, main, main_version)
-    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=cluster.namespace)
+    code = _compared(place, loading())
+    new = _render(settings, staged, image, code.dataset, place.checkout, skip=skip, namespace=cluster.namespace)
     isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
-    production = _production(dataset, settings)
     new, unmoved = _staggered(cluster, settings, new)
-    names = [job.name for job in new.jobs.values()]
-    found = kubectl.everything(cluster)
-    theirs = {key: found[name] for key, name in production.items() if name in found}
-    if main_version is None:
-        there = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
-        preflight.check_new(staged, main, checkout.templates_on_main(staged.dataset_id), there)
-    ours = {name: cronjob for name, cronjob in found.items() if name in names}
-    migration.check_stopped(found, staged, datasets, settings)
-    isolation.check_alone(new, isolation.writers(cluster, settings, found, datasets, new))
-    isolation.check_alone(new, isolation.named(new, theirs.values()))
-    ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
-    # From here on every question is known: all of them are asked at once, and answers looked at in this order.
-    shell.begin(lambda: preflight.missing(cluster, new))
-    shell.begin(lambda: helm_record.find(cluster, staged.release))
-    shell.begin(lambda: checkout.remote_head(staged.branch))
-    wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
-    warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
-    warnings += (
-        isolation.archivers(new) + preflight.tracked(new) + (preflight.shared(new, production) if main_version else [])
-    )
-    # Late: what a person pauses or resumes from here on would be undone, and is told.
-    release = helm_record.find(cluster, staged.release)
-    ownership.check_identity(release, new.record)
-    if release is None or release.live:  # of a release that is not, what is left is waited for
-        ownership.check_staying(cluster, staged.release, ours)
-    if not dry_run:
-        head = checkout.remote_head(staged.branch)
-        if release and release.pending:
-            release = recovery.settle(cluster, release, say)
-            head = checkout.remote_head(staged.branch)  # meanwhile a newer push may have been deployed
-        _check_head(checkout, staged, head)
-    ran = release.runs if release else None
+    found = _asked(place, code, new)
+    release = _current(place, new, found, say, wait=not dry_run)
+    ran, names = (release.runs if release else None), [job.name for job in new.jobs.values()]
     # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
     asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
     new = new.model_copy(update={"suspend": paused or asked})
     stopped = _stopped(cluster, release, names) if release and release.live else []
-    beside = diff.from_production(new, wanted, theirs)
-    # As the API server would have them: a policy may suspend what nobody asked to suspend.
-    suspended = {
-        key: new.suspend or bool(wanted.get(job.name, {"spec": job.spec})["spec"].get("suspend"))
-        for key, job in new.jobs.items()
-    }
-    known = (cluster, staged.release, ran is None, new, main_version)
-    command = backfill.command(settings.backfill, new.record.model_dump())
+    beside = diff.from_production(new, found.wanted, found.theirs)
+    suspended = _suspended(new, found.wanted)
+    notices, refusal, others = [*unmoved, *_image_notice(new)], None, list[Revision]()
     if dry_run:
-        refusal, notices = _would_stop(cluster, checkout, staged, release)
         for key, job in new.jobs.items():
-            wanted[job.name]["spec"]["suspend"] = suspended[key]
-        changed = diff.from_live(ran, new, ours, wanted, stopped, beside)
-        told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
-        return Outcome(*known, changed, *told, suspended, command, dry_run=True, refusal=refusal)
-    kept = _ready(cluster, release, say) if release else None
-    say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
-    others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
-    notices = _after(cluster, checkout, new.record, others, keep_record=bool(settings.sentry_project), say=say)
-    told = tuple(warnings), (*unmoved, *_image_notice(new), *notices)
-    return Outcome(*known, diff.since(ran, new, stopped, beside), *told, suspended, command)
+            found.wanted[job.name]["spec"]["suspend"] = suspended[key]
+        refusal, more = _would_stop(place, release)
+        changes = diff.from_live(ran, new, found.ours, found.wanted, stopped, beside)
+    else:
+        kept = _ready(cluster, release, say) if release else None
+        say(f"{'upgrading' if ran else 'installing'} release {staged.release}")
+        others = helm.upgrade(cluster, staged.release, new, kept, _description(new.record))
+        more = _after(place, new.record, others, say)
+        changes = diff.since(ran, new, stopped, beside)
+    return Outcome(
+        cluster,
+        staged.release,
+        ran is None,
+        new,
+        code.main_version,
+        changes,
+        tuple(found.warnings),
+        (*notices, *more),
+        suspended,
+        backfill.command(settings.backfill, new.record.model_dump()),
+        dry_run,
+        refusal,
+    )
 
 
 def render(
@@ -155,6 +162,72 @@ def render(
     new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
     new, _ = values.staggered(new, staged.offset(settings.stagger_minutes))
     return new.model_copy(update={"suspend": paused})
+
+
+def _placed(own: Settings, staged: StagedVersion, *, allow_dirty: bool) -> _Place:
+    """The checkout, with main as it is now, and the cluster that main's settings name."""
+    checkout, settings = git.with_main(own)
+    preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
+    preflight.check_committed(checkout, allow_dirty=allow_dirty)
+    return _Place(settings, checkout, staged, clusters.connect(settings))
+
+
+def _compared(place: _Place, datasets: list[Dataset]) -> _Code:
+    """The staged dataset, once its version is the branch's and not main's."""
+    staged, checkout = place.staged, place.checkout
+    dataset = catalogue.find(datasets, staged.dataset_id)
+    main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
+    preflight.check_main(staged, place.main, main_version)
+    return _Code(datasets, dataset, _production(dataset, place.settings), main_version)
+
+
+def _asked(place: _Place, code: _Code, new: Values) -> _Found:
+    """What the cluster has and says, once nothing in it stands against the new jobs."""
+    cluster, staged, settings = place.cluster, place.staged, place.settings
+    there = kubectl.everything(cluster)
+    theirs = {key: there[name] for key, name in code.production.items() if name in there}
+    ours = {name: there[name] for job in new.jobs.values() if (name := job.name) in there}
+    if code.main_version is None:
+        running = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
+        preflight.check_new(staged, place.main, place.checkout.templates_on_main(staged.dataset_id), running)
+    migration.check_stopped(there, staged, code.datasets, settings)
+    isolation.check_alone(new, isolation.writers(cluster, settings, there, code.datasets, new))
+    isolation.check_alone(new, isolation.named(new, theirs.values()))
+    ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
+    # From here on every question is known: all of them are asked at once, and answers looked at in this order.
+    shell.begin(lambda: preflight.missing(cluster, new))
+    shell.begin(lambda: helm_record.find(cluster, staged.release))
+    shell.begin(lambda: place.checkout.remote_head(staged.branch))
+    wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
+    warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
+    warnings += isolation.archivers(new) + preflight.tracked(new)
+    warnings += preflight.shared(new, code.production) if code.main_version else []
+    return _Found(ours, theirs, wanted, warnings)
+
+
+def _current(place: _Place, new: Values, found: _Found, say: Say, *, wait: bool) -> Release | None:
+    """The release as it is now, if it is this staged version's; with `wait`, once no living helm is at work on it.
+
+    Late: what a person pauses or resumes from here on would be undone, and is told.
+    """
+    staged, checkout = place.staged, place.checkout
+    release = helm_record.find(place.cluster, staged.release)
+    ownership.check_identity(release, new.record)
+    if release is None or release.live:  # of a release that is not, what is left is waited for
+        ownership.check_staying(place.cluster, staged.release, found.ours)
+    if wait:
+        head = checkout.remote_head(staged.branch)
+        if release and release.pending:
+            release = recovery.settle(place.cluster, release, say)
+            head = checkout.remote_head(staged.branch)  # meanwhile a newer push may have been deployed
+        _check_head(checkout, staged, head)
+    return release
+
+
+def _suspended(new: Values, wanted: helm.Objects) -> dict[str, bool]:
+    """Whether each job will be, by key, as the API server would have it: a policy may suspend what nobody asked to."""
+    jobs = {key: wanted.get(job.name, {"spec": job.spec}) for key, job in new.jobs.items()}
+    return {key: new.suspend or bool(job["spec"].get("suspend")) for key, job in jobs.items()}
 
 
 def _render(
@@ -219,22 +292,20 @@ def _check_head(checkout: git.Checkout, staged: StagedVersion, head: str | None)
         )
 
 
-def _would_stop(
-    cluster: Cluster, checkout: git.Checkout, staged: StagedVersion, release: Release | None
-) -> tuple[StagingError | None, list[str]]:
+def _would_stop(place: _Place, release: Release | None) -> tuple[StagingError | None, list[str]]:
     """What would still stop a deploy after the difference is known, and what it would wait for.
 
     Told beside the difference: a branch that is not pushed yet is the usual case of a dry run.
     """
     notices = []
     if release:
-        helm_record.check(cluster, release)
+        helm_record.check(place.cluster, release)
     if release and release.pending:
         notices.append(
             f"release {release.name} is {release.status}: a deploy waits for that helm, or takes over if it was killed"
         )
     try:
-        _check_head(checkout, staged, checkout.remote_head(staged.branch))
+        _check_head(place.checkout, place.staged, place.checkout.remote_head(place.staged.branch))
     except Superseded as error:
         return error, notices
     return None, notices
@@ -254,21 +325,16 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
     return helm_record.find(cluster, release.name)
 
 
-def _after(
-    cluster: Cluster, checkout: git.Checkout, new: Record, others: Collection[Revision], *, keep_record: bool, say: Say
-) -> list[str]:
-    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well.
-
-    With `keep_record` the release stays as `uninstalled`: a job may have made its monitor, and only a cleanup, which
-    has Sentry's token, can tell.
-    """
-    name = new.staged_version.release
+def _after(place: _Place, new: Record, others: Collection[Revision], say: Say) -> list[str]:
+    """The branch's head again: gone means that a cleanup ran meanwhile, so what was made goes as well."""
+    cluster, checkout, name = place.cluster, place.checkout, place.staged.release
     try:
         head = checkout.remote_head(new.branch)
     except Outside as error:
         raise Unfinished(f"{name} is deployed, but whether its branch still exists is unknown: {error}") from None
     if head is None:
-        _remove_again(cluster, new, keep_record=keep_record, say=say)
+        # With Sentry the release stays as `uninstalled`: a job may have made its monitor, and only a cleanup can tell.
+        _remove_again(cluster, new, keep_record=bool(place.settings.sentry_project), say=say)
         raise Superseded(f"branch {new.branch} was deleted meanwhile: release {name} was removed again")
     if others:
         raise Unfinished(f"{cluster}: {helm.replaced(name, others)}")
