@@ -67,12 +67,15 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, *_UNDO_4)
     marks = ",".join(f"{k}={v}" for k, v in {**(old.labels if old else {}), **new.release_labels}.items())
     # Not where it is live: what somebody takes away meanwhile must not come back.
-    install = () if old and old.live else ("--install",)
+    living = old if old and old.live else None
+    install = () if living else ("--install",)
     # The API server has checked the objects already, more strictly than Helm would.
     command = ("upgrade", *install, "--disable-openapi-validation", "-f", "-", "--labels", marks, *replace)
-    command += ("--timeout", cluster.timeout)
+    command += ("--timeout", cluster.timeout, "-o", "json")
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
+    if living and not result.code and _number(result.stdout) == living.revision + 1:
+        return []  # nobody was between, and of an upgrade Helm's word is the record's
     try:
         now = helm_record.find(cluster, name)
     except Outside as error:
@@ -82,13 +85,21 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     if result.code:
         _explain(cluster, name, new, now, old, later, plain(result))
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
-    if not old and now and now.status == "pending-install":
+    if not living and now and now.status == "pending-install":
         raise Unfinished(
             f"{cluster}: the jobs of {name} are there, but helm could not record it as deployed: does the account "
             f"lack the right to update {helm_record.driver()}?"
         )
     own = [r.number for r in later if r.values == new]
     return [r for r in later if own and r.number < own[-1] and r.values != new]
+
+
+def _number(made: str) -> int:
+    """The revision that Helm says it has made; 0 where it says none."""
+    try:
+        return json.loads(made)["version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
 
 
 def _explain(

@@ -62,7 +62,6 @@ class _Code:
 
     datasets: list[Dataset]
     dataset: Dataset
-    production: Mapping[str, str]  # the names of the dataset's production jobs by key
     main_version: str | None
 
 
@@ -178,14 +177,14 @@ def _compared(place: _Place, datasets: list[Dataset]) -> _Code:
     dataset = catalogue.find(datasets, staged.dataset_id)
     main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
     preflight.check_main(staged, place.main, main_version)
-    return _Code(datasets, dataset, _production(dataset, place.settings), main_version)
+    return _Code(datasets, dataset, main_version)
 
 
 def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     """What the cluster has and says, once nothing in it stands against the new jobs."""
     cluster, staged, settings = place.cluster, place.staged, place.settings
-    there = kubectl.everything(cluster)
-    theirs = {key: there[name] for key, name in code.production.items() if name in there}
+    there, production = kubectl.everything(cluster), _production(code.dataset, settings)
+    theirs = {key: there[name] for key, name in production.items() if name in there}
     ours = {name: there[name] for job in new.jobs.values() if (name := job.name) in there}
     if code.main_version is None:
         running = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
@@ -201,7 +200,7 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     wanted, warnings = helm.dry_run(cluster, staged.release, new, ours)
     warnings = [f"The API server warns: {line}" for line in warnings] + preflight.missing(cluster, new)
     warnings += isolation.archivers(new) + preflight.tracked(new)
-    warnings += preflight.shared(new, code.production) if code.main_version else []
+    warnings += preflight.shared(new, production) if code.main_version else []
     return _Found(ours, theirs, wanted, warnings)
 
 
