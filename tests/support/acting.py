@@ -186,11 +186,13 @@ class Hub:
         payload = {**payload, "repository": {"default_branch": "main", "full_name": self.full_name}}
         machine.joinpath("event.json").write_text(json.dumps(payload))
         secrets = {"GITHUB_TOKEN": GITHUB_TOKEN, **self.secrets}
+        # In a file: what stands in act's own environment, every step would have.
+        text = "".join(f"{name}={json.dumps(value)}\n" for name, value in secrets.items())
+        machine.joinpath("secrets").write_text(text)
         known = cluster or self.cluster
         environment = {
             **{name: value for name, value in outside_environment(home).items() if not name.startswith("GIT_CONFIG_G")},
             **uv_environment(),
-            **secrets,
             "PATH": os.pathsep.join([str(self.programs / "runner"), "/usr/bin", "/bin"]),
             "XDG_CACHE_HOME": str(machine / "cache"),
             "KUBECACHEDIR": self.cluster["KUBECACHEDIR"],
@@ -212,7 +214,7 @@ class Hub:
             *("--platform", "ubuntu-24.04=-self-hosted", "--eventpath", str(machine / "event.json")),
             *("--env", f"GITHUB_REPOSITORY={self.full_name}"),
             *(("--job", job) if job else ()),
-            *(word for name in secrets for word in ("--secret", name)),  # the value is in the environment
+            *("--secret-file", str(machine / "secrets")),
             *(word for name, value in self.variables.items() for word in ("--var", f"{name}={value}")),
             *(word for uses in _uses() for word in ("--local-repository", f"{uses}={_standin(uses)}")),
         ]

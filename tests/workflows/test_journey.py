@@ -27,12 +27,14 @@ class Story:
     commits: dict[str, str] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # that SNOW runs
     suspended: dict[str, bool] = field(default_factory=dict)  # whether SNOW is
+    monitors: dict[str, set[str]] = field(default_factory=dict)  # how those of SNOW stand
 
     def tell(self, name: str, run: Callable[..., Run], *args: str, **options: str) -> None:
         before = len(self.world.hub.calls())
         self.runs[name] = run(*args, **options)
         self.calls[name] = self.world.hub.calls()[before:]
         self.after[name] = self.world.left()
+        self.monitors[name] = {m.status for m in self.world.sentry.server.monitors if m.slug in names(SNOW)}
         for found in self.world.live.all("cronjobs", f"staging-cronjobs/release={SNOW.release}"):
             spec = found["spec"]
             self.suspended[name] = spec["suspend"]
@@ -67,6 +69,7 @@ def story(make_world: Callable[[], World], install_by_hand: Callable[[World, Sta
     story.tell("late", hub.push, SNOW.branch, commit=story.commits["first"])
 
     hub.secrets[SENTRY_TOKEN] = world.sentry.token
+    world.sentry.check_in(*names(SNOW))
     for action in ("pause", "resume", "run"):
         story.tell(action, hub.dispatch, action, SNOW.branch, "update" if action == "run" else "")
     world.sentry.check_in(*names(SNOW), *names(WIND), PRODUCTION)
@@ -159,8 +162,9 @@ def test_a_push_that_a_newer_one_overtook_changes_nothing_and_says_so(story: Sto
     assert told(story.runs["late"], "a newer push deploys it")
 
 
-def test_a_version_is_paused_resumed_and_run_by_hand(story: Story) -> None:
+def test_a_version_is_paused_with_its_monitors_resumed_and_run_by_hand(story: Story) -> None:
     assert [story.suspended[name] for name in ("second", "pause", "resume")] == [False, True, False]
+    assert [story.monitors[name] for name in ("pause", "resume")] == [{"disabled"}, {"active"}]
     started = [name for name in story.after["run"] if name.startswith(f"jobs/{SNOW.job_name('update')}-")]
     assert len(started) == 1
     assert not [name for name in story.after["resume"] if name.startswith("jobs/")]
