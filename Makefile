@@ -15,6 +15,8 @@ TOOL := PYTHONPATH="$(CURDIR)/tests/support" $(UV_RUN) python
 export UV_PYTHON_DOWNLOADS := never
 export UV_CACHE_DIR ?= $(CACHE)/uv-cache
 unexport VIRTUAL_ENV
+# Else each of a thousand starts of Python would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # All workers share a control plane. By module, for what a module shares; in order, for what takes long comes first.
 PARALLEL := --numprocesses 4 --dist loadscope --no-loadscope-reorder

@@ -1,5 +1,6 @@
 """Fixtures for all tests; nothing is built or started before a test asks for it."""
 
+import gc
 import os
 import signal
 from dataclasses import astuple
@@ -46,6 +47,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The module that takes longest goes first, or at the end all others would wait for it."""
     items.sort(key=lambda item: item.path.stem != "test_faults")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: no collection of garbage has to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,14 +13,16 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from pykube import HTTPClient
 
-from live import PROGRAM, SECONDS, Done, Staging
+from forks import PROGRAM, Fork, forks
+from live import SECONDS, Done, Staging
 from local_server import Handler, LocalServer
 
 TOOLS = ("git", "helm", "kubectl")
@@ -281,22 +283,16 @@ class Run:
         self._ready = threading.Event()
         self._output = (door.folder / "stdout", door.folder / "stderr")
         # Files, not pipes: nobody reads while it runs, and a child that outlives it must not keep the test waiting.
-        with self._output[0].open("w") as stdout, self._output[1].open("w") as stderr:
-            self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**environment, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+        with ExitStack() as stack:
+            files = [(Path(os.devnull), "r"), *((file, "w") for file in self._output)]
+            streams = [stack.enter_context(file.open(mode)) for file, mode in files]
+            self._started = started(command, folder, {**environment, **variables}, *streams)
         self._ready.set()
 
     def kill(self) -> None:
         """Kill the whole group: staging, the tools it runs, and theirs."""
         self._ready.wait()  # a request may come before the start is noted
-        os.killpg(self.process.pid, signal.SIGKILL)
+        os.killpg(self._started.pid, signal.SIGKILL)
 
     @property
     def stderr(self) -> str:
@@ -305,8 +301,25 @@ class Run:
 
     def end(self) -> Done:
         """Wait for its end."""
-        code = self.process.wait(timeout=SECONDS)
+        code = self._started.wait(SECONDS)
         return Done(code, *(file.read_text() for file in self._output))
+
+
+def started(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    stdin: IO[str],
+    stdout: IO[str],
+    stderr: IO[str],
+) -> Fork | subprocess.Popen[bytes]:
+    """A program in a session of its own; `staging` without its start, which no test of faults is about."""
+    program, *args = command
+    if program == str(PROGRAM):
+        return forks().start(args, folder, environment, stdin, stdout, stderr)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )
 
 
 def staging_command(*args: str) -> list[str]:

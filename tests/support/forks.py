@@ -10,17 +10,18 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NoReturn
+from typing import IO, Any, NoReturn
 
 PROGRAM = Path(sys.executable).with_name("staging")
 LATE = ("sh", "requests", "ruamel.yaml", "rich.console", "rich.table")  # imported by the commands that need them
@@ -46,30 +47,62 @@ class Forks:
         self, args: Sequence[str], folder: Path, environment: Mapping[str, str], given: str, seconds: float
     ) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of one run. Raises TimeoutError after so many seconds."""
-        assert not any(name.startswith("PYTHON") for name in environment), "too late: this Python has started already"
         with ExitStack() as stack:
-            request, stdin, stdout, stderr = (stack.enter_context(TemporaryFile()) for _ in range(4))
-            request.write(json.dumps([list(args), str(folder), dict(environment)]).encode())
+            stdin, stdout, stderr = (stack.enter_context(TemporaryFile()) for _ in range(3))
             stdin.write(given.encode())
-            for file in (request, stdin):
-                file.seek(0)
-            ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
-            files = [file.fileno() for file in (request, stdin, stdout, stderr, theirs)]
-            socket.send_fds(self._control, [b"!"], files)
-            theirs.close()
-            ours.settimeout(seconds)
-            report = stack.enter_context(ours.makefile())
-            process = int(report.readline())
-            try:
-                code = report.readline()
-            except TimeoutError:
-                os.kill(process, signal.SIGKILL)
-                raise
+            stdin.seek(0)
+            code = self.start(args, folder, environment, stdin, stdout, stderr).wait(seconds)
             for file in (stdout, stderr):
                 file.seek(0)
-            said = stdout.read().decode(), stderr.read().decode()
-            assert code, f"staging {' '.join(args)} ended without an exit code: {said[1]}"
-            return int(code), *said
+            return code, stdout.read().decode(), stderr.read().decode()
+
+    def start(
+        self,
+        args: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        stdin: IO[Any],
+        stdout: IO[Any],
+        stderr: IO[Any],
+    ) -> "Fork":
+        """Start a run, in a session of its own, with these files."""
+        assert not any(name.startswith("PYTHON") for name in environment), "too late: this Python has started already"
+        ours, theirs = socket.socketpair()
+        with TemporaryFile() as request, theirs:
+            request.write(json.dumps([list(args), str(folder), dict(environment)]).encode())
+            request.seek(0)
+            files = [file.fileno() for file in (request, stdin, stdout, stderr, theirs)]
+            socket.send_fds(self._control, [b"!"], files)
+        return Fork(ours)
+
+
+class Fork:
+    """One run of the program."""
+
+    def __init__(self, report: socket.socket) -> None:
+        self._report = report
+        self._code: int | None = None
+        self.pid = int(self._line())
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code, or that of the signal that ended it. Raises TimeoutError, and kills it, if it takes longer."""
+        if self._code is None:
+            with self._report:
+                self._report.settimeout(seconds)
+                try:
+                    self._code = int(self._line())
+                except TimeoutError:
+                    os.killpg(self.pid, signal.SIGKILL)
+                    raise
+        return self._code
+
+    def _line(self) -> str:
+        text = b""
+        while not text.endswith(b"\n"):
+            more = self._report.recv(1)
+            assert more, "the process that forks is gone"
+            text += more
+        return text.decode()
 
 
 @cache
@@ -84,24 +117,44 @@ def forks() -> Forks:
 
 
 def serve() -> None:
-    """Import everything; then fork for every request, until nobody can make one."""
+    """Import everything; then fork for every request, until nobody can make one, and report how each fork ended."""
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is for the tests
     sys.path[0] = str(PROGRAM.parent)  # as of the program
     main = imported()
+    waking, woken = socket.socketpair()
+    waking.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waking.fileno())
+    reports: dict[int, int] = {}
     while True:
+        ready, _, _ = select.select([control, woken], [], [])
+        if woken in ready:
+            woken.recv(4096)
+            for pid, code in ended():
+                report = reports.pop(pid)
+                with suppress(BrokenPipeError):  # of one whose test is over
+                    os.write(report, f"{code}\n".encode())
+                os.close(report)
+        if control not in ready:
+            continue
         asked, files, _, _ = socket.recv_fds(control, 1, 5)
         if not asked:
             return
-        if os.fork() == 0:
-            control.close()
+        *own, report = files
+        if (pid := os.fork()) == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            run(main, *files)
-        for file in files:
+            for inherited in (control, waking, woken):
+                inherited.close()
+            for other in reports.values():
+                os.close(other)
+            run(main, *own, report)
+        reports[pid] = report
+        for file in own:
             os.close(file)
-        while ended():
-            pass
 
 
 def imported() -> Callable[[], None]:
@@ -121,25 +174,25 @@ def imported() -> Callable[[], None]:
     return cli.main
 
 
-def ended() -> bool:
-    """Whether there was a fork that had ended; it is gone now."""
-    try:
-        return os.waitpid(-1, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return False
+def ended() -> Iterator[tuple[int, int]]:
+    """The forks that have ended since, each with its exit code."""
+    with suppress(ChildProcessError):
+        while (one := os.waitpid(-1, os.WNOHANG))[0]:
+            yield one[0], os.waitstatus_to_exitcode(one[1])
 
 
 def run(main: Callable[[], None], request: int, stdin: int, stdout: int, stderr: int, report: int) -> NoReturn:
-    """Be the program; say which process that is, and at the end its exit code."""
+    """Be the program, once it is said which process that is."""
     for number, file in enumerate((stdin, stdout, stderr)):
         os.dup2(file, number)
         os.close(file)
-    os.set_inheritable(report, False)
+    os.setsid()
+    os.write(report, f"{os.getpid()}\n".encode())
+    os.close(report)
     with open(request) as file:
         args, folder, environment = json.load(file)
     code = 1
     try:
-        os.write(report, f"{os.getpid()}\n".encode())
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
@@ -153,7 +206,6 @@ def run(main: Callable[[], None], request: int, stdin: int, stdout: int, stderr:
     finally:
         atexit._run_exitfuncs()  # as at the end of any program: temporary folders go
         sys.stdout.flush()
-        os.write(report, f"{code}\n".encode())
         os._exit(code)
 
 

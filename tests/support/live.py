@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pykube import HTTPClient
 
-from controlplane.cluster import Cluster
+from controlplane.cluster import FOR_A_MOMENT, Cluster
 from forks import PROGRAM, forks
 
 IMAGE = "example.registry/reformatters:abc123"
@@ -23,7 +23,6 @@ RUN_SECONDS = "staging-cronjobs.test/run-seconds"  # annotations of a pod: how l
 EXIT_CODE = "staging-cronjobs.test/exit-code"  # ... and how it ends
 FIVE_YEARS = 5 * 366 * 86400  # a CronJob for the 29th of February is due within them
 SECONDS = 120  # that one run may take
-FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1"}  # of helm and kubectl, which run so often and so shortly
 BATCH = ("cronjobs", "jobs")  # every other kind that tests read is in the core group
 
 

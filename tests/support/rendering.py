@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controlplane.cluster import FOR_A_MOMENT
+
 CHART = Path(__file__).parents[2] / "charts" / "staging-cronjobs"
 RELEASE = "staging-ridge-snow-v0-2-0"
 NAMESPACE = "weather"
@@ -110,7 +112,7 @@ def without_ours(cronjob_spec: Object) -> Object:
 
 def _run(command: list[Any], text: str) -> str:
     # No settings, plugins or cluster of the machine.
-    environment = {"HOME": "/nonexistent", "PATH": os.defpath, "KUBECONFIG": "/nonexistent/config"}
+    environment = {"HOME": "/nonexistent", "PATH": os.defpath, "KUBECONFIG": "/nonexistent/config", **FOR_A_MOMENT}
     # Bytes: reading as text would turn a lone carriage return into a line's end.
     done = subprocess.run(command, input=text.encode("utf-8", "surrogatepass"), capture_output=True, env=environment)
     if done.returncode:

@@ -17,6 +17,8 @@ from controlplane.binaries import UnavailableError
 
 MANIFESTS = Path(__file__).parent / "manifests"
 STAGES = MANIFESTS / "stages.yaml"
+# Of helm and kubectl, which run so often and so shortly that collecting garbage and sharing work only cost time.
+FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1"}
 START_SECONDS = 120  # it takes about 4; the rest is for machines that do other things too
 
 # What the jobs of real catalogues ask of a node.
@@ -80,7 +82,7 @@ class Cluster:
         return {**os.environ, **own}
 
     def kubectl(self, *args: str, given: str | None = None, seconds: float = START_SECONDS) -> str:
-        return self.run("kubectl", *args, given=given, seconds=seconds)
+        return self.run("kubectl", *args, given=given, seconds=seconds, **FOR_A_MOMENT)
 
     def last_words(self) -> str:
         """The last line of each log, for a message about a failure."""
