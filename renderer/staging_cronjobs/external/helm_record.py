@@ -9,7 +9,7 @@ import os
 import re
 import zlib
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -174,18 +174,27 @@ def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     return release
 
 
-def labelled(cluster: Cluster) -> tuple[list[Label], set[str]]:
+def labelled(cluster: Cluster) -> dict[str, tuple[list[Label], set[str]]]:
     """The releases whose labels alone say who they are, and the names of others whose records must be read for that.
 
-    The server makes a table of names and labels: what the records hold stays there. An empty name is a record's that
-    has none.
+    By namespace. The server makes a table of names and labels: what the records hold stays there. An empty name is a
+    record's that has none.
     """
     kind = driver()
     flags = ("--show-labels", "--no-headers", "--chunk-size=0")  # in one piece: each is a round trip
-    rows = cluster.kubectl("get", kind, "--selector", LISTED, *flags).stdout.splitlines()
+    flags += ("--all-namespaces",) if cluster.everywhere else ()  # a column of its own, before the others
+    rows: dict[str, list[list[str]]] = {} if cluster.everywhere else {cluster.namespace: []}
+    for line in cluster.kubectl("get", kind, "--selector", LISTED, *flags).stdout.splitlines():
+        cells = line.split()
+        rows.setdefault(cells.pop(0) if cluster.everywhere else cluster.namespace, []).append(cells)
+    return {namespace: _by_labels(kind, found) for namespace, found in rows.items()}
+
+
+def _by_labels(kind: str, rows: Iterable[Sequence[str]]) -> tuple[list[Label], set[str]]:
+    """What the rows of one namespace tell."""
     newest: dict[str, dict[str, str]] = {}
     unclear: set[str] = set()
-    for cells in map(str.split, rows):
+    for cells in rows:
         if kind == "secrets" and (len(cells) != SECRET_COLUMNS or cells[1] != TYPE):
             continue
         labels = dict(pair.partition("=")[::2] for pair in cells[-1].split(","))
@@ -204,26 +213,43 @@ def listing(cluster: Cluster, names: Collection[str] | None = None) -> tuple[lis
 
     With `names`, the releases of these names.
     """
-    found, unproven = _read(cluster, LISTED, names)
+    return _newest(*_sorted(_asked(cluster, LISTED, names), names))
+
+
+def _newest(found: Mapping[str, list[Revision]], unproven: dict[str, str]) -> tuple[list[Release], dict[str, str]]:
     newest = {name: max(revisions, key=lambda r: r.number) for name, revisions in found.items()}
     return [Release(name, (newest[name],)) for name in sorted(newest)], unproven
 
 
+def listings(cluster: Cluster, names: Mapping[str, Collection[str]]) -> dict[str, tuple[list[Release], dict[str, str]]]:
+    """The same as `listing`, for the releases of these names by namespace; in one go, however many."""
+    wanted = {name for found in names.values() for name in found}
+    there: dict[str, list[dict[str, Any]]] = {}
+    for item in _asked(cluster, LISTED, wanted):
+        there.setdefault(item["metadata"]["namespace"], []).append(item)
+    return {namespace: _newest(*_sorted(there.get(namespace, []), found)) for namespace, found in names.items()}
+
+
 def histories(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], dict[str, str]]:
     """The releases of these names with all their revisions; and why others cannot be read, by name."""
-    found, unproven = _read(cluster, "owner=helm", names)
+    found, unproven = _sorted(_asked(cluster, "owner=helm", names), names)
     return [Release(n, tuple(sorted(found[n], key=lambda r: r.number))) for n in sorted(found)], unproven
 
 
-def _read(
-    cluster: Cluster, selector: str, names: Collection[str] | None
-) -> tuple[dict[str, list[Revision]], dict[str, str]]:
-    """The revisions of releases of this chart, by name, and why others cannot be read; in one go, however many."""
-    found: dict[str, list[Revision]] = {}
-    unproven: dict[str, str] = {}
+def _asked(cluster: Cluster, selector: str, names: Collection[str] | None) -> list[dict[str, Any]]:
+    """The records of releases of these names, or of all; perhaps of others too. In one go, however many."""
     if names is not None and all(names) and len(names) <= MOST_NAMES:
         selector += f",name in ({','.join(sorted(names))})"
-    for item in _items(cluster, selector) if names is None or names else []:
+    return _items(cluster, selector) if names is None or names else []
+
+
+def _sorted(
+    items: Iterable[dict[str, Any]], names: Collection[str] | None
+) -> tuple[dict[str, list[Revision]], dict[str, str]]:
+    """The revisions of releases of this chart, by name, and why others cannot be read."""
+    found: dict[str, list[Revision]] = {}
+    unproven: dict[str, str] = {}
+    for item in items:
         name = str(item["metadata"].get("labels", {}).get("name", ""))
         if (names is not None and name not in names) or not _of_this_chart(item):
             continue

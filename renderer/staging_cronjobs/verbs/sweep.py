@@ -3,7 +3,7 @@
 A failed, partial or empty listing of anything is an error, never "all gone".
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..errors import Refused, StagingError, Unfinished
 from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.git import Checkout
-from ..external.helm_record import Label, Release
+from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
@@ -40,12 +40,14 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         branches = heads()
         there = sentry.listed(project) if project else []
         names = asked()
+    if not (names.labelled or names.unclear):
+        cluster.require_namespace()
     found: dict[str, list[Finding]] = {}
     main, recorded = checkout.versions_on_main(), {slug for label in names.labelled.values() for slug in label.keys}
     staged: set[str] = set()
     doubtful = set(names.unclear)
     for name, row in names.rows.items():
-        if _is_plain(row, names.labelled[name], checkout, branches, main, there):
+        if _is_plain(row, checkout, branches, main):
             staged.add(row["branch"])
             found[name] = _against_main(name, row["version"], main[row["dataset_id"]])
         else:
@@ -122,21 +124,12 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
             say(against)
 
 
-def _is_plain(
-    row: Mapping[str, Any],
-    label: Label,
-    checkout: Checkout,
-    branches: Collection[str],
-    main: Collection[str],
-    there: Iterable[Monitor],
-) -> bool:
+def _is_plain(row: Mapping[str, Any], checkout: Checkout, branches: Collection[str], main: Collection[str]) -> bool:
     """Whether labels and CronJobs are enough: there is nothing to remove, and main has the dataset's template."""
-    dropped = label.keys.keys() - {job["name"] for job in row["jobs"]}
     return (
         git.same_repository(row["repository"], checkout.repository)
         and row["branch"] in branches
         and row["dataset_id"] in main
-        and not any(monitor.slug in dropped for monitor in there)
     )
 
 
