@@ -653,11 +653,19 @@ def test_a_person_who_has_no_rights(world: World, command: tuple[str, ...], tmp_
 def test_a_namespace_that_does_not_exist(world: World, command: tuple[str, ...]) -> None:
     done = world(*command, "--namespace", "nowhere")
     if command[0] == "list":
-        assert (done.code, done.stderr) == (0, "") and "namespace nowhere" in done.stdout
+        says(done, OUTSIDE, "has no namespace nowhere", "--namespace")
     elif command[0] == "deploy":
         says(done, OUTSIDE, '"nowhere" not found')
     else:
         says(done, REFUSED, "namespace nowhere", release(*HARBOR))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("status",), ("timeline",), ("sweep",), ("guard", "--strict"), ("logs", "x"), ("cleanup", "--promoted", "--yes")],
+)
+def test_nothing_is_told_of_a_namespace_that_does_not_exist(world: World, command: tuple[str, ...]) -> None:
+    says(world(*command, "--namespace", "nowhere"), OUTSIDE, "has no namespace nowhere", "--namespace")
 
 
 @pytest.mark.parametrize("namespace", ["No where", "../kube-system", "a?b=c", "x" * 64])

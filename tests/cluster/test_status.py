@@ -238,7 +238,7 @@ def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository
     (row,) = staging.run(repository.path, "list", "-o", "json").json
     assert [job["last_run"] for job in row["jobs"]] == ["failed", ""]
     assert row["jobs"][0]["next_fire"] == version["jobs"][0]["next_fire"]
-    assert "(last run failed)" in staging.run(repository.path, "list").stdout
+    assert "deployed, update failed " in staging.run(repository.path, "list").stdout
 
 
 # What somebody did by hand

@@ -68,7 +68,7 @@ def test_a_job_that_a_policy_suspends_is_shown_as_suspended(staging: Staging, re
         assert (facts["paused"], [job["suspend"] for job in facts["jobs"]]) == (False, [True, True])
     (listed,) = staging.run(repository.path, "list", "-o", "json").json
     assert (listed["paused"], [job["suspend"] for job in listed["jobs"]]) == (False, [True, True])
-    assert staging.run(repository.path, "list").stdout.count("(suspended)") == 2
+    assert staging.run(repository.path, "list").stdout.count(" suspended\n") == 2
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
@@ -77,18 +77,19 @@ def test_list_shows_what_a_person_left(staging: Staging, repository: Repository,
     staging.run(repository.path, "deploy", "--branch", BRANCH, "--docker-image", IMAGE)
     update = "staging-ridge-snow-v0-2-0-update"
 
-    def listed(suspend: bool) -> tuple[str, bool, dict[str, bool]]:
-        """The line, and the JSON, of `list` once a person has patched `update`."""
+    def listed(suspend: bool) -> tuple[list[str], bool, dict[str, bool]]:
+        """The lines, and the JSON, of `list` once a person has patched `update`."""
         live.kubectl("patch", "cronjob", update, "--patch", json.dumps({"spec": {"suspend": suspend}}))
         (row,) = staging.run(repository.path, "list", "-o", "json").json
-        text = " ".join(staging.run(repository.path, "list").stdout.split())
-        return text, row["paused"], {job["key"]: job["suspend"] for job in row["jobs"]}
+        lines = [" ".join(line.split()) for line in staging.run(repository.path, "list").stdout.splitlines()[1:]]
+        return lines, row["paused"], {job["key"]: job["suspend"] for job in row["jobs"]}
 
-    text, paused, suspended = listed(suspend=True)
+    (first, second), paused, suspended = listed(suspend=True)
     assert (paused, suspended) == (False, {"update": True, "validate": False})
-    assert " deployed 1 " in text and "update 15 */6 * * * (suspended)" in text and text.count("(suspended)") == 1
+    assert "0.2.0 deployed " in first and first.endswith(" update 15 */6 * * * - suspended")
+    assert "0.2.0 deployed " in second and " validate 45 */6 * * * - " in second and second.endswith(" UTC")
     staging.run(repository.path, "pause", "--branch", BRANCH)
-    text, paused, suspended = listed(suspend=False)
+    (first, second), paused, suspended = listed(suspend=False)
     assert (paused, suspended) == (True, {"update": False, "validate": True})
-    assert "paused except update" in text and "validate 45 */6 * * * (suspended)" in text
-    assert text.count("(suspended)") == 1
+    assert "deployed, paused except update" in first and first.endswith(" UTC")
+    assert "deployed, paused except update" in second and second.endswith(" validate 45 */6 * * * - suspended")

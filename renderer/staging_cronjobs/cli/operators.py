@@ -14,6 +14,7 @@ from .options import (
     DatasetId,
     KeepMonitors,
     KubeContext,
+    ListOutput,
     Name,
     Namespace,
     Output,
@@ -43,15 +44,31 @@ app = typer.Typer()
 @app.command(name="list")
 @reported
 def list_command(
-    namespace: Namespace = "", kube_context: KubeContext = "", output: OutputOption = Output.table
+    everywhere: Annotated[
+        bool, typer.Option("--all-namespaces", "-A", help="In all namespaces, whatever --namespace says.")
+    ] = False,
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: Annotated[
+        ListOutput,
+        typer.Option("--output", "-o", help="Print a table; wide, with release, repository and image; or JSON."),
+    ] = ListOutput.table,
 ) -> None:
-    """List the staged versions in the namespace."""
+    """List the jobs of the staged versions in the namespace, with their last and next runs."""
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import inventory
 
-    cluster = clusters.connect(settings_for(namespace, kube_context))
-    terminal.releases(inventory.rows(cluster), cluster, as_json=output is Output.json)
+    cluster = replace(clusters.connect(settings_for(namespace, kube_context)), everywhere=everywhere)
+    wide, as_json = output is ListOutput.wide, output is ListOutput.json
+    rows = inventory.rows(cluster)
+    terminal.releases(rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
+    for row in rows if not as_json else ():
+        if row["problem"]:
+            say(f"{row['release']} is {row['status']}: {row['problem']}")
 
 
 @app.command(name="status")

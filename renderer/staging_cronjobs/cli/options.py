@@ -26,6 +26,14 @@ class Output(StrEnum):
     json = "json"
 
 
+class ListOutput(StrEnum):
+    """What `-o` of `staging list` takes."""
+
+    table = "table"
+    wide = "wide"
+    json = "json"
+
+
 class StatusOutput(StrEnum):
     """What `-o` of `staging status` takes."""
 

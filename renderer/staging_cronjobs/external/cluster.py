@@ -32,6 +32,7 @@ class Cluster:
     context: str  # empty: the cluster that this runs in, by its service account
     namespace: str
     timeout: str = "5m"  # Helm's --timeout
+    everywhere: bool = False  # all namespaces: for lists alone
 
     def __post_init__(self) -> None:
         if not NAMESPACE.fullmatch(self.namespace):
@@ -41,7 +42,8 @@ class Cluster:
             )
 
     def __str__(self) -> str:
-        return f"{f'context {self.context}' if self.context else 'this cluster'}, namespace {self.namespace}"
+        where = "all namespaces" if self.everywhere else f"namespace {self.namespace}"
+        return f"{f'context {self.context}' if self.context else 'this cluster'}, {where}"
 
     @property
     def timeout_seconds(self) -> float:
@@ -66,6 +68,18 @@ class Cluster:
     def require_helm(self) -> None:
         """Raises `Outside` unless helm is there and new enough to be understood."""
         _ = self.helm_major
+
+    def require_namespace(self) -> None:
+        """Raises `Outside` when the namespace does not exist: to list what is in it gives nothing, and no error."""
+        if self.everywhere:
+            return
+        asked = self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}", check=False)
+        if "(NotFound)" in asked.stderr:  # whoever may not ask is believed
+            where = f"context {self.context}" if self.context else "this cluster"
+            raise Outside(
+                f"{where} has no namespace {self.namespace}. Give the right one with --namespace, or correct the "
+                "setting or the kubeconfig that it comes from"
+            )
 
     def helm(self, *args: str, stdin: str = "", check: bool = True) -> shell.Result:
         """Run helm. With `check`, raises `Outside` when it fails."""
@@ -98,11 +112,13 @@ class Cluster:
 
     def _path(self, plural: str) -> str:
         group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
-        return f"{group}/namespaces/{self.namespace}/{plural}"
+        within = "" if self.everywhere else f"/namespaces/{self.namespace}"
+        return f"{group}{within}/{plural}"
 
     def _run(self, program: str, flag: str, args: Sequence[str], stdin: str, check: bool) -> shell.Result:
         # Early, because `--` may stand among the arguments: what follows it is a name, whatever it looks like.
-        where = (f"--namespace={self.namespace}", *([f"{flag}={self.context}"] if self.context else []))
+        within = () if self.everywhere else (f"--namespace={self.namespace}",)
+        where = (*within, *([f"{flag}={self.context}"] if self.context else []))
         verb, *rest = args
         result = shell.run(program, verb, *where, *rest, stdin=stdin, check=False)
         if check and result.code:

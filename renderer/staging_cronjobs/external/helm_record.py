@@ -9,7 +9,7 @@ import os
 import re
 import zlib
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -163,31 +163,40 @@ def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     return release
 
 
-def listing(cluster: Cluster, names: Collection[str] | None = None) -> tuple[list[Release], dict[str, str]]:
-    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name.
+def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
+    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name."""
+    return _newest(*_sorted(_items(cluster, LISTED), None))
 
-    With `names`, the releases of these names.
-    """
-    found, unproven = _read(cluster, LISTED, names)
+
+def _newest(found: Mapping[str, list[Revision]], unproven: dict[str, str]) -> tuple[list[Release], dict[str, str]]:
     newest = {name: max(revisions, key=lambda r: r.number) for name, revisions in found.items()}
     return [Release(name, (newest[name],)) for name in sorted(newest)], unproven
 
 
+def listings(cluster: Cluster) -> dict[str, tuple[list[Release], dict[str, str]]]:
+    """The same as `listing` for each namespace, by its name."""
+    there: dict[str, list[dict[str, Any]]] = {} if cluster.everywhere else {cluster.namespace: []}
+    for item in _items(cluster, LISTED):
+        there.setdefault(item["metadata"]["namespace"], []).append(item)
+    return {namespace: _newest(*_sorted(items, None)) for namespace, items in there.items()}
+
+
 def histories(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], dict[str, str]]:
     """The releases of these names with all their revisions; and why others cannot be read, by name."""
-    found, unproven = _read(cluster, "owner=helm", names)
+    if not names:
+        return [], {}
+    only = f",name in ({','.join(sorted(names))})" if len(names) <= MOST_NAMES else ""
+    found, unproven = _sorted(_items(cluster, f"owner=helm{only}"), names)
     return [Release(n, tuple(sorted(found[n], key=lambda r: r.number))) for n in sorted(found)], unproven
 
 
-def _read(
-    cluster: Cluster, selector: str, names: Collection[str] | None
+def _sorted(
+    items: Iterable[dict[str, Any]], names: Collection[str] | None
 ) -> tuple[dict[str, list[Revision]], dict[str, str]]:
-    """The revisions of releases of this chart, by name, and why others cannot be read; in one go, however many."""
+    """The revisions of releases of this chart, by name, and why others cannot be read."""
     found: dict[str, list[Revision]] = {}
     unproven: dict[str, str] = {}
-    if names is not None and all(names) and len(names) <= MOST_NAMES:
-        selector += f",name in ({','.join(sorted(names))})"
-    for item in _items(cluster, selector) if names is None or names else []:
+    for item in items:
         labels = item["metadata"].get("labels", {})
         name = str(labels.get("name", ""))
         if names is not None and name not in names:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ..model import runs
 from ..model.standing import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
-from .terminal import age, console, written
+from .terminal import age, clock, console, written
 
 if TYPE_CHECKING:
     from ..model.standing import JobStanding, Problem, Standing
@@ -141,15 +141,9 @@ def _job(job: "JobStanding", found: "Status") -> str:
         words.append("no run yet" if job.known else f"runs {UNKNOWN}")
     elif not job.known:
         words.append(f"the last runs are {UNKNOWN}")
-    words.append("suspended" if job.suspended else f"next {_clock(job.next_fire, found.now)}")
+    words.append("suspended" if job.suspended else f"next {clock(job.next_fire, found.now)}")
     words += [f"monitor {job.monitor}"] if job.monitor else []
     return ", ".join(words)
-
-
-def _clock(at: datetime | None, now: datetime) -> str:
-    if at is None:
-        return UNKNOWN
-    return f"{at:%H:%M} UTC" if at - now < timedelta(days=1) else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _age(stamp: str, found: "Status") -> str:

@@ -5,8 +5,9 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..model import commands
@@ -27,47 +28,62 @@ if TYPE_CHECKING:
     from ..verbs.sweep import Finding
 
 WIDTH = 100  # columns where no terminal says otherwise
-WORDS = frozenset({"JOBS", "VERDICT", "DETAIL"})  # columns of words may be broken; ids and names are for copying
+WORDS = ("DETAIL", "VERDICT", "JOBS")  # columns that may be broken, between words
+NARROWEST = 20  # columns of these
 UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 ENOUGH = 2  # of a unit: 90 s are 90s, 7200 s are 2h
 SCREEN = ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")  # by which rich knows one
 Cell = str | list[str]  # a list: one under another
 
 
-def releases(rows: list[dict[str, Any]], cluster: "Cluster", *, as_json: bool) -> None:
-    """The staged versions of a namespace."""
+def releases(
+    rows: list[dict[str, Any]], cluster: "Cluster", now: datetime, *, wide: bool = False, as_json: bool = False
+) -> None:
+    """The staged versions, a line for each job: no line depends on another one."""
     if as_json:
         return show_json(rows)
     if not rows:
         return show(f"No staged versions in {cluster}.")
-    cells = [
-        (
-            row["dataset_id"],
-            row["version"],
-            f"{row['status']}{_paused(row)}",
-            str(row["revision"]),
-            row["commit"][:8],
-            [f"{job['key']} {schedule(job)}{_standing(job)}" for job in row["jobs"]],
-        )
-        for row in rows
-    ]
-    table(("DATASET", "VERSION", "STATUS", "REV", "COMMIT", "JOBS"), cells)
-    return None
+    header = ("DATASET", "VERSION", "STATUS", "AGE", "COMMIT", "JOB", "SCHEDULE", "LAST RUN", "NEXT RUN")
+    before = ("NAMESPACE",) if cluster.everywhere else ()
+    after = ("REV", "RELEASE", "REPOSITORY", "IMAGE") if wide else ()
+    cells = []
+    for row in rows:
+        # Nothing is known of an unproven one but its name.
+        facts = (row["dataset_id"] or row["release"], row["version"], _state(row), _since(row["created"], now))
+        where = (row["namespace"],) if cluster.everywhere else ()
+        more = (str(row["revision"]), row["release"], row["repository"], row["image"]) if wide else ()
+        jobs = [_runs(job, now) for job in row["jobs"]] or [("",) * 4]
+        cells += [(*where, *facts, row["commit"][:8], *job, *more) for job in jobs]
+    return table((*before, *header, *after), [tuple(cell or "-" for cell in line) for line in cells])
 
 
-def _standing(job: dict[str, Any]) -> str:
-    """Whether a job is suspended, and whether its last run failed."""
-    failed = "last run failed" if job.get("last_run") == "failed" else ""
-    words = ", ".join(filter(None, ("suspended" if job["suspend"] else "", failed)))
-    return f" ({words})" if words else ""
+def _state(row: Mapping[str, Any]) -> str:
+    """Helm's word, and all that speaks against it: what is missing or failed, or fires in a paused release."""
+    words, jobs = [row["status"]], row["jobs"]
+    if row["paused"]:
+        fire = ", ".join(job["key"] for job in jobs if not (job["missing"] or job["suspend"]))
+        words.append(f"paused except {fire}" if fire else "paused")
+    for word, keys in (
+        ("missing", [job["key"] for job in jobs if job["missing"]]),
+        ("failed", [job["key"] for job in jobs if job["last_run"] == "failed"]),
+    ):
+        words += [f"{keys[0] if len(keys) == 1 else f'{len(keys)} jobs'} {word}"] if keys else []
+    return ", ".join(words)
 
 
-def _paused(row: dict[str, Any]) -> str:
-    """Whether a release is paused, and which of its jobs are not: somebody has changed them by hand."""
-    if not row["paused"]:
-        return ""
-    fire = ", ".join(job["key"] for job in row["jobs"] if not job["suspend"])
-    return f", paused except {fire}" if fire else ", paused"
+def _runs(job: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
+    """Key, schedule, last run and next run of a job."""
+    if job["missing"]:
+        return job["key"], schedule(job), "missing", "missing"
+    began, ended = _since(job["last_schedule"], now), _since(job["last_success"], now)
+    last = {"running": f"running for {began}", "failed": f"failed {began} ago", "succeeded": f"succeeded {ended} ago"}
+    at = datetime.fromisoformat(job["next_fire"]) if job["next_fire"] else None
+    return job["key"], schedule(job), last.get(job["last_run"], ""), "suspended" if job["suspend"] else clock(at, now)
+
+
+def _since(stamp: str | None, now: datetime) -> str:
+    return age(stamp, now) if stamp else ""
 
 
 def verdicts(found: Iterable["Verdict"], *, as_json: bool) -> None:
@@ -325,18 +341,55 @@ def findings(found: list["Finding"], cluster: "Cluster", *, as_json: bool) -> No
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
-    """Columns with two spaces between them."""
-    rows = list(rows)
-    if lines := _unbroken(header, rows):
-        return write(no_command(lines), sys.stdout)
-    from rich.table import Table
+    """Columns with two spaces between them. Only words are ever broken: ids and names are there to be copied."""
+    cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
+    widths = _widths(cells)
+    for number, title in enumerate(header):
+        if title in WORDS and (more := sum(widths) + 2 * (len(widths) - 1) - _screen()) > 0:
+            room = max(min(widths[number], NARROWEST), widths[number] - more)
+            cells = [[*row[:number], _broken(row[number], room), *row[number + 1 :]] for row in cells]
+            widths = _widths(cells)
+    top, *lines = ["  ".join(map(_padded, line, widths)).rstrip() for row in cells for line in _abreast(row)]
+    if not _watched():
+        return write(no_command("\n".join([top, *lines])), sys.stdout)
+    from rich.text import Text
 
-    plain = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in header:
-        plain.add_column(_cell(title), overflow="fold", no_wrap=title not in WORDS)
-    for row in rows:
-        plain.add_row(*map(_cell, row))
-    return written([plain])
+    return written([Text(top, style="bold"), *map(Text, lines)], wrap=False)
+
+
+def _widths(cells: Iterable[Sequence[list[str]]]) -> list[int]:
+    return [max(_width(line) for cell in column for line in cell) for column in zip(*cells, strict=True)]
+
+
+def _abreast(row: Sequence[list[str]]) -> Iterable[tuple[str, ...]]:
+    return zip_longest(*row, fillvalue="")
+
+
+def _broken(lines: list[str], width: int) -> list[str]:
+    parts = (wrap(line, width, break_long_words=False, break_on_hyphens=False) for line in lines)
+    return [part for found in parts for part in found or [""]]
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal takes for it: some characters take two, or none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _watched() -> bool:
+    """Whether a person may see it, in colour: rich decides."""
+    return any(name in os.environ for name in SCREEN) or (sys.stdout is not None and sys.stdout.isatty())
+
+
+def _screen() -> int:
+    return console().width if _watched() else WIDTH
 
 
 def written(parts: Iterable[Any], *, wrap: bool = True) -> None:
@@ -365,6 +418,13 @@ def age(stamp: str, now: datetime) -> str:
     return f"{seconds // length}{unit}"
 
 
+def clock(at: datetime | None, now: datetime) -> str:
+    """A time to come, in UTC, with its date if that is not clear."""
+    if at is None:
+        return "unknown"
+    return f"{at:%H:%M} UTC" if at - now < timedelta(days=1) else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
 def schedule(spec: Mapping[str, Any]) -> str:
     """A schedule and its zone; the fields of a schedule may have tabs between them."""
     return " ".join((*spec["schedule"].split(), spec.get("timeZone") or spec.get("time_zone") or "")).rstrip()
@@ -376,21 +436,6 @@ def suspended_now(outcome: "Outcome", key: str) -> bool:
     return outcome.suspended.get(key, asked_for)
 
 
-def _unbroken(header: tuple[str, ...], rows: Sequence[tuple[Cell, ...]]) -> str:
-    """The table as rich prints it where nobody watches and nothing must be broken, fast; empty for any other."""
-    if any(name in os.environ for name in SCREEN) or (sys.stdout is not None and sys.stdout.isatty()):
-        return ""
-    cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
-    if not all(cell.isascii() for row in cells for cell in row):  # wide characters take two columns
-        return ""
-    lines = [line for row in cells for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sum(widths) + 2 * (len(widths) - 1) > WIDTH:
-        return ""
-    padded = (map(str.ljust, line, widths) for line in lines)
-    return "\n".join("  ".join(line).rstrip() for line in padded)
-
-
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell) -> list[str]:
     """Made harmless before it is measured, or columns would not stand under each other."""
-    return "\n".join(encodable(inert(line), sys.stdout) for line in ([cell] if isinstance(cell, str) else cell))
+    return [encodable(inert(line), sys.stdout) for line in ([cell] if isinstance(cell, str) else cell or [""])]

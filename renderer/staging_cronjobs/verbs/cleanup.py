@@ -256,6 +256,8 @@ def promoted(settings: Settings, say: Say) -> Targets:
     """The staged versions of this repository that main has too; `say` gets what could not be compared."""
     checkout, cluster = git.checkout(settings), clusters.connect(settings)
     listed, unproven = helm_record.listing(cluster)
+    if not (listed or unproven):
+        cluster.require_namespace()
     found: dict[StagedVersion, Release | str] = {}
     for release in listed:
         facts = release.values.record
@@ -284,6 +286,7 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
         return Targets(cluster, {s: known.get(s, why) for s, why in none.items()})
     found = {s: release for s, release in known.items() if s.dataset_id == dataset_id}
     if not found:
+        cluster.require_namespace()
         why = f" ({min(unproven)} cannot be read: `staging list` says why)" if unproven else ""
         raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")
     return Targets(cluster, found)

@@ -1,7 +1,7 @@
 """`staging list`: the staged versions, from the cluster alone."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..model import schedules
+from ..model.values import Job
 
 FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
 Object = dict[str, Any]
@@ -26,11 +27,28 @@ class Inventory:
 
 
 def look(cluster: Cluster) -> Inventory:
-    """Two questions to the API server, side by side, however much there is."""
+    """What is in one namespace."""
+    return _looked(cluster)[cluster.namespace]
+
+
+def _looked(cluster: Cluster) -> dict[str, Inventory]:
+    """By namespace. Two questions to the API server, side by side, however much there is."""
     with shell.ahead():
         asked = shell.begin(lambda: kubectl.labelled(cluster))
-        releases, unproven = helm_record.listing(cluster)
+        listed = helm_record.listings(cluster)
         cronjobs = asked()
+    there: dict[str, list[Object]] = {}
+    for cronjob in cronjobs:
+        there.setdefault(cronjob["metadata"]["namespace"], []).append(cronjob)
+    return {
+        name: _joined(replace(cluster, namespace=name, everywhere=False), *found, there.get(name, []))
+        for name, found in listed.items()
+    }
+
+
+def _joined(
+    cluster: Cluster, releases: Sequence[Release], unproven: Mapping[str, str], cronjobs: Sequence[Object]
+) -> Inventory:
     owned: dict[str, list[Object]] = {}
     for cronjob in kubectl.owned(cluster, cronjobs):
         owned.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
@@ -38,39 +56,43 @@ def look(cluster: Cluster) -> Inventory:
 
 
 def rows(cluster: Cluster) -> list[Object]:
-    """One object a release, unfinished cleanups and failed deploys included, sorted by release.
+    """One object a release, unfinished cleanups and failed deploys included, sorted by namespace and release.
 
-    One whose record cannot be read has the status `unproven` and its reason.
+    One whose record cannot be read has the status `unproven` and its reason. Raises `Outside` when there is no such
+    namespace.
     """
-    there = look(cluster)
-    found = [_recorded(release, there.owned.get(release.name, [])) for release in there.releases]
-    unread = there.unproven.items()
-    found += [_row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why) for name, why in unread]
-    return sorted(({**row, "namespace": cluster.namespace} for row in found), key=lambda row: row["release"])
+    there = _looked(cluster)
+    rows = [{**row, "namespace": name} for name, found in there.items() for row in _rows(found)]
+    if not rows:
+        cluster.require_namespace()
+    return sorted(rows, key=lambda row: (row["namespace"], row["release"]))
+
+
+def _rows(there: Inventory) -> Iterator[Object]:
+    """One object a release of a namespace."""
+    yield from (_recorded(release, there.owned.get(release.name, [])) for release in there.releases)
+    for name, why in there.unproven.items():
+        yield _row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why)
 
 
 def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:
-    keys = {job.name: key for key, job in release.values.jobs.items()}
-    jobs = _jobs(keys, [c for c in cronjobs if c["metadata"]["name"] in keys])
+    there = {cronjob["metadata"]["name"]: cronjob for cronjob in cronjobs}
+    settled = release.live and not release.pending  # else what is not there is still to come, or meant to be gone
+    jobs = [
+        _job(key, there[job.name]) if job.name in there else _missing(key, job)
+        for key, job in release.values.jobs.items()
+        if settled or job.name in there
+    ]
     facts = {name: getattr(release.values.record, name) for name in FACTS}
     state = {"paused": bool(jobs) and release.values.suspend, "revision": release.revision}
     return _row(release.name, facts, status=release.status, **state, updated=release.newest.made, jobs=jobs)
 
 
-def _row(release: str, facts: Object, **state: Any) -> Object:
-    return {
-        **facts,
-        "release": release,
-        "problem": "",
-        "paused": False,
-        "revision": 0,
-        "updated": "",
-        "jobs": [],
-    } | state
-
-
-def _jobs(keys: Mapping[str, str], cronjobs: Collection[Object]) -> list[Object]:
-    return sorted((_job(keys[c["metadata"]["name"]], c) for c in cronjobs), key=lambda job: job["key"])
+def _row(release: str, facts: Object, *, jobs: Collection[Object] = (), updated: str = "", **state: Any) -> Object:
+    made = [job["created"] for job in jobs if not job["missing"]]
+    times = {"created": min(made, default=updated), "updated": updated}
+    empty = {"problem": "", "paused": False, "revision": 0}
+    return {**facts, "release": release, **empty, **state, **times, "jobs": sorted(jobs, key=lambda job: job["key"])}
 
 
 def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
@@ -79,14 +101,23 @@ def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
     return {
         "key": key,
         "name": cronjob["metadata"]["name"],
+        "missing": False,
         "schedule": spec["schedule"],
         "time_zone": spec.get("timeZone"),
         "suspend": spec.get("suspend", False),
         "last_success": status.get("lastSuccessfulTime"),
+        "last_schedule": status.get("lastScheduleTime"),
         "last_run": _last_run(status),
         "next_fire": None if spec.get("suspend") else _next_fire(*when, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"),
         "created": cronjob["metadata"]["creationTimestamp"],
     }
+
+
+def _missing(key: str, job: Job) -> Object:
+    """A job on record without a CronJob."""
+    facts: Object = {"key": key, "name": job.name, "missing": True}
+    facts |= {"schedule": job.spec["schedule"], "time_zone": job.spec.get("timeZone"), "last_run": ""}
+    return facts | dict.fromkeys(("suspend", "last_success", "last_schedule", "next_fire", "created"))
 
 
 def _last_run(status: Mapping[str, Any]) -> str:

@@ -40,6 +40,8 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         branches = heads()
         there = sentry.listed(project) if project else []
         names = asked()
+    if not (names.releases or names.unproven):
+        cluster.require_namespace()
     main, staged = checkout.versions_on_main(), set[str]()
     found: dict[str, list[Finding]] = {}
     recorded: set[str] = set()

@@ -21,7 +21,10 @@ def look(cluster: Cluster, settings: Settings, dataset_id: str, now: datetime) -
     """
     if dataset_id:
         check_dataset_id(dataset_id)
-    jobs = list(_jobs(cluster.get("cronjobs", ""), cluster, settings, dataset_id))
+    cronjobs = cluster.get("cronjobs", "")
+    if not cronjobs:
+        cluster.require_namespace()
+    jobs = list(_jobs(cronjobs, cluster, settings, dataset_id))
     ours = [job for job in jobs if job.dataset_id == dataset_id] if dataset_id else jobs
     if dataset_id and not ours:
         known = suggestion(dataset_id, {job.dataset_id for job in jobs if job.dataset_id})

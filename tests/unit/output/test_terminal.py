@@ -38,6 +38,8 @@ from staging_cronjobs.verbs.sweep import Finding
 
 CLUSTER = Cluster("my-cluster", "weather")
 STAGED, OTHER = StagedVersion("ridge-snow", "0.2.0"), StagedVersion("ridge-snow", "0.3.0")
+NOW, RELEASE = "2026-01-05T09:00:00Z", "staging-ridge-snow-v0-2-0"
+MONDAY = datetime.fromisoformat(NOW)
 KINDS = ("production", "staged", "unproven")
 TEXTS = {
     "escape sequence": "\x1b[2J\x1b[1;31mx",
@@ -123,16 +125,21 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     """Every function that prints, with this text in every place that others may have a say in."""
     cluster = Cluster(text, "weather")
     jobs: list[dict[str, Any]] = [
-        {"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "last_success": text}
+        {"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "missing": missing}
+        for missing in (False, True)
     ]
-    jobs[0] |= {"last_run": "failed", "next_fire": None, "created": "2026-11-25T12:00:00Z"}
-    names = ("dataset_id", "version", "status", "commit", "repository", "branch", "image", "release", "updated")
-    row = {**dict.fromkeys(names, text), "revision": 1, "paused": True, "jobs": jobs}
+    for job in jobs:
+        job |= {"last_run": "failed", "next_fire": None} | dict.fromkeys(
+            ("last_success", "last_schedule", "created"), NOW
+        )
+    names = ("dataset_id", "version", "status", "commit", "repository", "branch", "image", "release", "namespace")
+    row = {**dict.fromkeys(names, text), "revision": 1, "paused": True, "created": NOW, "updated": NOW, "jobs": jobs}
     verdicts = [Verdict(text, text, text, {text: text}, problem=text), Verdict(text, text, absent=text)]
     finding = Finding(text, text, text, removable=True)
     yield lambda: terminal.deployed(outcome(text), as_json=as_json)
     yield lambda: terminal.deployed(replace(outcome(text), dry_run=True, refusal=Refused(text)), as_json=as_json)
-    yield lambda: terminal.releases([row], cluster, as_json=as_json)
+    yield lambda: terminal.releases([row], cluster, MONDAY, as_json=as_json)
+    yield lambda: terminal.releases([row], replace(cluster, everywhere=True), MONDAY, wide=True, as_json=as_json)
     yield lambda: terminal.verdicts(verdicts, as_json=as_json)
     yield lambda: terminal.findings([finding], cluster, as_json=as_json)
     rows = [timeline.Job(kind, text, text, text, text, text, text, suspended=kind == "staged") for kind in KINDS]
@@ -140,7 +147,7 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     yield lambda: show_timeline(lines, cluster, as_json=as_json)
     if as_json:
         return
-    yield lambda: terminal.releases([], cluster, as_json=False)
+    yield lambda: terminal.releases([], cluster, MONDAY)
     yield lambda: terminal.findings([], cluster, as_json=False)
     for spec in ({"schedule": "0 * * * *", "timeZone": text}, {"schedule": text}, {"schedule": text, "suspend": True}):
         yield lambda spec=spec: terminal.started(cluster, text, {"spec": spec})
@@ -258,9 +265,8 @@ def test_columns_begin_at_one_place_where_the_terminal_lacks_characters() -> Non
 def test_blanks_in_a_schedule_are_shown_as_blanks() -> None:
     tabbed = outcome("x").values.jobs["x"].model_copy(update={"spec": {"schedule": "15\t*  * *\t*", "jobTemplate": {}}})
     values = outcome("x").values.model_copy(update={"jobs": {"update": tabbed}})
-    row = {"key": "update", "schedule": "15\t* * *\t*", "time_zone": None, "suspend": False}
-    listed = {**dict.fromkeys(("dataset_id", "version", "status", "commit"), "x"), "revision": 1, "paused": False}
-    assert "15 * * * *" in printed(lambda: terminal.releases([{**listed, "jobs": [row]}], CLUSTER, as_json=False))
+    row = listed(listed_job("update", schedule="15\t* * *\t*"))
+    assert "15 * * * *" in printed(lambda: terminal.releases([row], CLUSTER, MONDAY))
     assert "15 * * * *" in printed(lambda: terminal.deployed(replace(outcome("x"), values=values), as_json=False))
 
 
@@ -278,20 +284,120 @@ def test_commands_to_copy_are_one_word_where_they_mean_one() -> None:
         assert (shell.stdout, shell.stderr) in {("3\n", ""), ("4\n", "")}, line
 
 
-CELLS = st.text("aB 9*/:,.-\t\n", max_size=30)
+# One job a line
+
+A_NEW = "a 15 * * * * - suspended"
+A_WELL = "a 15 * * * * succeeded 40m ago"
+
+
+def listed_job(key: str, **facts: Any) -> dict[str, Any]:
+    """A job as `list` has it; healthy, with other facts over it."""
+    times = {"last_success": "2026-01-05T08:20:00Z", "last_schedule": "2026-01-05T08:15:00Z", "created": NOW}
+    row = {"key": key, "name": f"staging-x-{key}", "schedule": "15 * * * *", "time_zone": None, "suspend": False}
+    return {**row, **times, "missing": False, "last_run": "succeeded", "next_fire": "2026-01-05T09:15:00Z", **facts}
+
+
+def listed(*jobs: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """A release as `list` has it."""
+    row = {"dataset_id": "ridge-snow", "version": "0.2.0", "status": "deployed", "paused": False, "revision": 1}
+    row |= {"commit": "e635c485c57c", "created": "2026-01-03T09:00:00Z", "release": RELEASE, "namespace": "weather"}
+    return {**row, "repository": "dynamical-demo/weather", "image": "example.registry/weather:1", **facts, "jobs": jobs}
+
+
+@pytest.mark.parametrize(
+    ("row", "state", "runs"),
+    [
+        (listed(listed_job("update")), "deployed", ["update 15 * * * * succeeded 40m ago 09:15 UTC"]),
+        (
+            listed(listed_job("update", last_run="failed"), listed_job("validate")),
+            "deployed, update failed",
+            ["update 15 * * * * failed 45m ago 09:15 UTC", "validate 15 * * * * succeeded 40m ago 09:15 UTC"],
+        ),
+        (
+            listed(*(listed_job(key, last_run="failed") for key in "ab")),
+            "deployed, 2 jobs failed",
+            [f"{key} 15 * * * * failed 45m ago 09:15 UTC" for key in "ab"],
+        ),
+        (
+            listed(listed_job("update", missing=True, suspend=None, last_run="", next_fire=None)),
+            "deployed, update missing",
+            ["update 15 * * * * missing missing"],
+        ),
+        (
+            listed(listed_job("a", suspend=True, last_run=""), listed_job("b", last_run="running"), paused=True),
+            "deployed, paused except b",
+            ["a 15 * * * * - suspended", "b 15 * * * * running for 45m 09:15 UTC"],
+        ),
+        (listed(listed_job("a", suspend=True, last_run=""), paused=True), "deployed, paused", [A_NEW]),
+        (listed(listed_job("a", next_fire=None)), "deployed", [f"{A_WELL} unknown"]),
+        (listed(listed_job("a", next_fire="2026-02-01T00:00:00Z")), "deployed", [f"{A_WELL} 2026-02-01 00:00 UTC"]),
+        (listed(status="uninstalled"), "uninstalled", ["- - - -"]),
+        (listed(listed_job("a", missing=True), status="failed"), "failed, a missing", ["a 15 * * * * missing missing"]),
+    ],
+)  # fmt: skip
+def test_a_release_that_is_not_well_never_reads_so(row: dict[str, Any], state: str, runs: list[str]) -> None:
+    _, *lines = printed(lambda: terminal.releases([row], CLUSTER, MONDAY)).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [f"ridge-snow 0.2.0 {state} 2d e635c485 {run}" for run in runs]
+
+
+def test_a_release_that_cannot_be_read_is_shown_by_its_name() -> None:
+    row = listed(**dict.fromkeys(("dataset_id", "version", "commit", "created"), ""), status="unproven")
+    assert printed(lambda: terminal.releases([row], CLUSTER, MONDAY)).split()[-9:] == [
+        RELEASE,
+        "-",
+        "unproven",
+        *"------",
+    ]
+
+
+@pytest.mark.parametrize("columns", ["", "20", "80", "1000"])
+@pytest.mark.parametrize("colour", ["", "1"])
+def test_list_breaks_and_cuts_nothing(columns: str, colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in (("COLUMNS", columns), ("FORCE_COLOR", colour)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    long = "fjord-basin-ens-forecast-12-day-0-25-degree"
+    rows = [
+        listed(listed_job("update"), listed_job("archive-grib-files"), dataset_id=long, image="i" * 200) for _ in "ab"
+    ]
+    cluster = replace(CLUSTER, everywhere=True)
+    header, *lines = printed(lambda: terminal.releases(rows, cluster, MONDAY, wide=True)).splitlines()
+    assert header.replace("\x1b[1m", "").startswith("NAMESPACE") and ("\x1b[1m" in header) == bool(colour)
+    assert len(lines) == 4
+    assert all({"weather", long, RELEASE, "dynamical-demo/weather", "i" * 200} < {*line.split()} for line in lines)
+
+
+CELLS = st.text("aB 9*/:,.-\t\n\u6c17", max_size=30)
 
 
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[CELLS | st.lists(CELLS, max_size=3)] * n), min_size=1)))
 @example([("", "a"), ("", "")])
 @example([([], "a")])
-def test_a_table_that_fits_is_what_rich_would_print(rows: list[tuple[terminal.Cell, ...]]) -> None:
-    header = ("NAME", "JOBS", "C", "D")[: len(rows[0])]
-    with pytest.MonkeyPatch.context() as patch:
-        for name in terminal.SCREEN:
-            patch.delenv(name, raising=False)
-        fast = printed(lambda: terminal.table(header, rows))
-        patch.setattr(terminal, "_unbroken", lambda *_: "")
-        assert fast == printed(lambda: terminal.table(header, rows))
+def test_a_table_has_every_word_whole_and_in_its_column(rows: list[tuple[terminal.Cell, ...]]) -> None:
+    header = ("NAME", "DETAIL", "X", "YES")[: len(rows[0])]
+    top, *lines = printed(lambda: terminal.table(header, rows)).splitlines()
+    starts = [cell_len(top[: top.index(title)]) for title in header]
+    for number, start in enumerate(starts):
+        end = starts[number + 1] if number + 1 < len(starts) else 10**6
+        words = [
+            word
+            for row in rows
+            for cell in [row[number]]
+            for text in ([cell] if isinstance(cell, str) else cell)
+            for word in printing.inert(text).split()
+        ]
+        assert [word for line in lines for word in columns_of(line, start, end).split()] == words
+
+
+def columns_of(line: str, start: int, end: int) -> str:
+    """The part of a line that stands in these columns."""
+    return "".join(c for n, c in enumerate(line) if start <= cell_len(line[:n]) < end)
+
+
+def test_words_are_broken_where_the_screen_ends_and_names_are_not() -> None:
+    rows = [("n" * 50, "a few words and " * 9, "yes")]
+    lines = printed(lambda: terminal.table(("NAME", "DETAIL", "REMOVABLE"), rows)).splitlines()
+    assert len(lines) > 2 and "n" * 50 in lines[1] and max(map(len, lines)) <= terminal.WIDTH
 
 
 def test_a_table_that_fits_needs_no_rich() -> None:
