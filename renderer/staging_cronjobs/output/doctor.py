@@ -31,12 +31,12 @@ def as_json(looks: "Sequence[Look]") -> None:
 
 
 def _lines(looks: "Sequence[Look]", width: int) -> Iterator[tuple[str, str]]:
-    first = max(len(look.what) for look in looks) + 2
+    first = max(map(len, (HEADER[0], *(inert(look.what) for look in looks)))) + 2
     indent = first + max(map(len, STYLES)) + 2
     yield f"{HEADER[0]:<{first}}{HEADER[1]:<{indent - first}}{HEADER[2]}", "bold"
     for look in looks:
         words = wrap(inert(look.found), max(width - indent, 40), break_long_words=False, break_on_hyphens=False) or [""]
-        yield f"{look.what:<{first}}{look.state:<{indent - first}}{words[0]}", STYLES[look.state]
+        yield f"{inert(look.what):<{first}}{look.state:<{indent - first}}{words[0]}", STYLES[look.state]
         yield from ((" " * indent + line, STYLES[look.state]) for line in words[1:])
         yield from ((f"{' ' * indent}  {command}", "") for command in look.commands)
     count = {state: sum(look.state == state for look in looks) for state in STYLES}
