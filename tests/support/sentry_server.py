@@ -325,11 +325,17 @@ class SentryServer(LocalServer):
     def _routes(self) -> dict[str, dict[str, Callable[..., Answer]]]:
         one = {"GET": self._show, "DELETE": self._delete, "PUT": self._update}
         return {
+            "/": {"GET": self._index},
             "/organizations/([^/]+)/monitors/": {"GET": self._list},
             "/organizations/([^/]+)/monitors/([^/]+)/": {m: self._oldest(call) for m, call in one.items()},
             "/projects/([^/]+)/([^/]+)/": {"GET": self._project},
             "/projects/([^/]+)/([^/]+)/monitors/([^/]+)/": {m: self._in_project(call) for m, call in one.items()},
         }
+
+    def _index(self, token: _Token, query: Query) -> Answer:
+        return Answer(
+            200, json.dumps({"version": "0", "auth": {"scopes": sorted(token.scopes)}, "user": None}).encode()
+        )
 
     def _list(self, token: _Token, query: Query, organization: str) -> Answer:
         if organization != self.organization:

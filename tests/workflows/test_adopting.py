@@ -19,6 +19,7 @@ from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
 import acting
 import docs
+import hub_answers
 from acting import CLEANUP, DEPLOY, SETTINGS, STANDINS, Hub
 from controlplane.cluster import Cluster
 from live import Namespace, outside_environment
@@ -200,12 +201,14 @@ def set_up(world: World) -> None:
     assert re.findall(r"^gh variable set (\w+) --env prod$", world.asked, re.MULTILINE) == list(SETTINGS)
     assert '"include": ["refs/heads/stage/**"]' in world.asked
     assert set(SETTINGS) <= set(re.findall(r"`([A-Z_]+)`", ALL[3].text))
+    hub_answers.write(world.hub.state, hub_answers.all_set("prod"))
 
 
 def on_main(world: World) -> None:
     there = world.repository.git("ls-tree", "-r", "--name-only", "origin/main").splitlines()
     assert {f".github/workflows/{DEPLOY}", f".github/workflows/{CLEANUP}", "uv.lock"} <= set(there)
     assert world.repository.remote_head("main") == world.repository.git("rev-parse", "main")
+    assert re.search(r"^\d+ ok, 0 wrong, 0 unknown\.", world.shown[5], re.MULTILINE)
 
 
 def staged(world: World) -> None:

@@ -20,11 +20,13 @@ from .options import (
     Output,
     OutputOption,
     Paused,
+    SentryToken,
     SkipJob,
     Version,
     datasets_from,
     settings_for,
     target,
+    token_from,
 )
 from .prompt import ask
 
@@ -126,6 +128,25 @@ def init_command(
     if check:
         raise Refused("this repository is not ready. Run `staging init` to add the workflows and the settings")
     return None
+
+
+@app.command(name="doctor")
+@reported
+def doctor_command(
+    sentry_token: SentryToken = "",
+    namespace: Namespace = "",
+    kube_context: KubeContext = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Look at everything that staging needs, from helm to GitHub, with the command that mends what is wrong."""
+    from ..model.health import WRONG
+    from ..output import doctor as shown_doctor
+    from ..verbs import doctor
+
+    looks = doctor.look(lambda: settings_for(namespace, kube_context), token_from(sentry_token))
+    (shown_doctor.as_json if output is Output.json else shown_doctor.as_table)(looks)
+    if wrong := [look.what for look in looks if look.state == WRONG]:
+        raise Refused(f"something is wrong: {', '.join(dict.fromkeys(wrong))}. What mends it is above")
 
 
 @app.command(name="catalogue")

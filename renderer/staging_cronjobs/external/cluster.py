@@ -20,6 +20,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
 NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\d+ ")  # the last: kubectl's own log
 GONE_TIMEOUT = 60.0  # seconds
+OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,7 @@ class Cluster:
     @cached_property
     def helm_major(self) -> int:
         """3 or 4. Raises `Outside` for a Helm older than 3.18.5."""
-        # Even this would connect to the database of HELM_DRIVER=sql.
-        text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
-        numbers = tuple(int(n) for n in text.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
-        if numbers < OLDEST_HELM:
-            raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed. Update it")
-        return numbers[0]
+        return numbers(helm_version())[0]
 
     def require_helm(self) -> None:
         """Raises `Outside` unless helm is there and new enough to be understood."""
@@ -93,11 +89,22 @@ class Cluster:
         """All objects of a kind that a label selector matches."""
         # --raw is several times faster than -o json, which converts every object.
         path = f"{self._path(plural)}?labelSelector={quote(selector)}"
-        return json.loads(self.kubectl("get", "--raw", path, *flags).stdout)["items"]
+        return self.items(self.kubectl("get", "--raw", path, *flags).stdout)
 
     def get_all(self, plurals: Collection[str], selector: str) -> list[dict[str, Any]]:
         """All objects of several kinds that a label selector matches, in one go."""
-        return json.loads(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)["items"]
+        return self.items(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)
+
+    def items(self, text: str) -> list[dict[str, Any]]:
+        """The objects of a list, or the one object, that kubectl printed. Raises `Outside` for anything else."""
+        try:
+            found = json.loads(text)
+            items = found.get("items", [found])
+            if all(isinstance(item["metadata"]["name"], str) for item in items):
+                return items
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            pass
+        raise Outside(f"{self}: kubectl does not answer with objects as JSON. Check it with `kubectl get cronjobs`")
 
     def delete(self, plural: str, name: str, **preconditions: str) -> None:
         """Delete an object with all that it made, if its `uid` or `resourceVersion` still is the one that was seen.
@@ -126,6 +133,20 @@ class Cluster:
         return result
 
 
+def helm_version() -> str:
+    """Helm's version. Raises `Outside` where it is missing, or older than 3.18.5."""
+    # Even this would connect to the database of HELM_DRIVER=sql.
+    text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
+    if numbers(text) < OLDEST_HELM:
+        raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed. Update it")
+    return text
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version as helm and Kubernetes write it, such as v3.22.0-rc.1."""
+    return tuple(int(n) for n in version.lstrip("v").split("-")[0].split("+")[0].split(".") if n.isdigit())
+
+
 def connect(settings: Settings) -> Cluster:
     """The cluster and namespace that the settings and the kubeconfig name; nothing is asked of the cluster itself."""
     if settings.kube_context and settings.namespace:
@@ -139,10 +160,14 @@ def connect(settings: Settings) -> Cluster:
             f"no cluster is named: {plain(result)}. Set KUBECONFIG, choose a context with "
             "`kubectl config use-context`, or pass --kube-context"
         )
-    view: Mapping[str, Any] = json.loads(result.stdout)
-    context = (view.get("contexts") or [{}])[0]
-    namespace = settings.namespace or context.get("context", {}).get("namespace") or "default"
-    return Cluster(context.get("name", view.get("current-context", "")), namespace, settings.timeout)
+    try:
+        view: Mapping[str, Any] = json.loads(result.stdout)
+        context = (view.get("contexts") or [{}])[0]
+        name = str(context.get("name", view.get("current-context", "")))
+        namespace = settings.namespace or str(context.get("context", {}).get("namespace") or "default")
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        raise Outside("kubectl does not print its configuration as JSON. Check it with `kubectl config view`") from None
+    return Cluster(name, namespace, settings.timeout)
 
 
 def plain(result: shell.Result) -> str:

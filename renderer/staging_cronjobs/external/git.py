@@ -403,7 +403,10 @@ def find(settings: Settings) -> Checkout | None:
         if not any((folder / ".git").exists() for folder in (settings.project, *settings.project.resolve().parents)):
             return None
         raise Outside(f"git cannot use the checkout at {settings.project}. It says: {found.complaint}")
-    top, shallow, commit = found.stdout.rstrip("\n").rsplit("\n", 2)
+    try:
+        top, shallow, commit = found.stdout.rstrip("\n").rsplit("\n", 2)
+    except ValueError:
+        raise Outside("git does not say where the checkout is. Check it with `git rev-parse --show-toplevel`") from None
     folder = Path(top).resolve()
     url = shell.run("git", *OPTIONS, "remote", "get-url", "--", settings.remote, cwd=folder, check=False)
     if url.code:

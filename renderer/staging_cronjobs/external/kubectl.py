@@ -3,7 +3,6 @@
 Ours means three marks at once: our label, Helm's mark of the same release, and a name that the record has.
 """
 
-import json
 import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -52,8 +51,7 @@ def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     if not names:
         return {}
     text = cluster.kubectl("get", "--ignore-not-found", "-o", "json", "--", "cronjobs", *sorted(names)).stdout
-    found = json.loads(text) if text.strip() else {"items": []}
-    return {c["metadata"]["name"]: c for c in found.get("items", [found])}
+    return {c["metadata"]["name"]: c for c in (cluster.items(text) if text.strip() else ())}
 
 
 def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict[str, Object]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
@@ -33,11 +33,17 @@ ADDRESS = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,
 NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")  # of an organization or a project; it becomes part of a path
 ID = re.compile("[A-Za-z0-9-]{1,64}")  # of a monitor: part of the path of a DELETE
 SLUG = re.compile("[A-Za-z0-9._-]{1,200}")
+SCOPE = re.compile("[a-z]+:[a-z]+")
 ATTEMPTS = 5
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time
 PATIENCE = 60  # seconds that one rate limit may make us wait
 RETRIED = frozenset({500, 502, 503, 504, 507, 524})  # what sentry-cli retries, and 500
+DELETING = frozenset({"alerts:write", "project:write", "project:admin"})  # one of these scopes lets a token delete
 SCOPES = {"GET": "alerts:read", "DELETE": "alerts:write", "PUT": "alerts:write"}
+
+
+class Denied(Outside):
+    """Sentry answered, and said no."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,22 @@ def listed(project: Project, *, seen: bool = False) -> list[Monitor]:
     if not visible and not seen:
         _check_visible(project)
     return list(visible)
+
+
+def scopes(project: Project) -> frozenset[str] | None:
+    """What the token may do, in Sentry's words; None where Sentry does not tell. Raises `Outside` as `listed` does."""
+    answer = _ask(project, "GET", f"{project.url}/api/0/", time.monotonic() + TOTAL)
+    if answer.code != 200:
+        raise _refusal(project, "GET", answer)
+    try:
+        found = json.loads(_unpacked(answer))["auth"]["scopes"]
+    except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
+        return None
+    return frozenset(filter(SCOPE.fullmatch, found)) if _are_texts(found) else None
+
+
+def _are_texts(found: object) -> TypeGuard[list[str]]:
+    return isinstance(found, list) and all(isinstance(text, str) for text in found)
 
 
 def find(project: Project, slugs: Collection[str], *, seen: bool = False) -> list[Monitor]:
@@ -293,22 +315,22 @@ def _reason(error: Exception) -> str:
     return {"ConnectTimeout": "no connection in time", **late}.get(name, f"no connection ({name})")
 
 
-def _refusal(project: Project, method: str, answer: _Answer) -> Outside:
+def _refusal(project: Project, method: str, answer: _Answer) -> "Denied":
     """Why Sentry said no, and what to do."""
     code = answer.code
     if code == 401:
-        return Outside(f"{project} does not know the token (401). It is wrong, expired, or from another server")
+        return Denied(f"{project} does not know the token (401). It is wrong, expired, or from another server")
     if code == 403:
-        return Outside(
+        return Denied(
             f"{project} does not allow this (403): the token lacks the scope {SCOPES[method]}. An organization token "
             "cannot have it. Use a token of an internal integration or a personal one"
         )
     if code == 404:
-        return Outside(
+        return Denied(
             f"{project} does not exist (404), or the token cannot see it. Check sentry-org and sentry-project"
         )
     if 300 <= code < 400:
         location = answer.headers.get("Location", "")
         shown = location if re.fullmatch("[!-~]{1,200}", location) else "another address"
-        return Outside(f"{project.url} redirects to {shown}. If you trust that address, set sentry-url to it")
-    return Outside(f"{project} answers HTTP {code}")
+        return Denied(f"{project.url} redirects to {shown}. If you trust that address, set sentry-url to it")
+    return Denied(f"{project} answers HTTP {code}")

@@ -244,6 +244,18 @@ def echoed(say: Callable[[str], object]) -> Generator[None]:
         _listeners.remove(say)
 
 
+def documents(text: str) -> list[Any]:
+    """The JSON values that a program printed one after the other. Raises ValueError for anything else."""
+    import json
+
+    found, rest = [], text.strip()
+    while rest:
+        value, end = json.JSONDecoder().raw_decode(rest)
+        found.append(value)
+        rest = rest[end:].lstrip()
+    return found
+
+
 def environment() -> dict[str, str]:
     """This process's environment without secrets, and what leads git or helm alone elsewhere."""
     return {name: value for name, value in os.environ.items() if not LEFT_OUT.fullmatch(name)} | ADDED

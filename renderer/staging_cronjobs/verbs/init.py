@@ -98,18 +98,29 @@ def look(own: Settings, environment: str, datasets: Collection[str], dockerfile:
 
 def missing(project: Project) -> list[str]:
     """What the workflows still lack in the repository, a sentence each."""
-    found = []
+    return [sentence for found in lacking(project).values() for sentence in found]
+
+
+def lacking(project: Project) -> dict[str, list[str]]:
+    """The same by what was looked at."""
+    found: dict[str, list[str]] = {"workflows": [], "settings": [], "Dockerfile": _without_image(project)}
     for file in project.changes:
+        part = "settings" if file.name == PYPROJECT else "workflows"
         if file.before is None:
-            found.append(f"{file.name} is missing")
+            found[part].append(f"{file.name} is missing")
         elif file.name == PYPROJECT:
-            found.append(f"{PYPROJECT} has no {TABLE}")
+            found[part].append(f"{PYPROJECT} has no {TABLE}")
         else:
-            found.append(
+            found[part].append(
                 f"{file.name} is out of date, or edited outside of the parts that are yours. `staging init` shows the "
                 "difference and asks."
             )
-    return found + _without_image(project) + _unlisted(project)
+    text = project.files[-1].before
+    found["settings"] += _undecided(project)
+    found["package"] = (
+        installed.lacking(project.checkout, text, _text(project.checkout.folder, "uv.lock")) if text is not None else []
+    )
+    return found
 
 
 def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
@@ -138,8 +149,7 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
 
 def to_set(project: Project) -> str:
     """What a person sets on GitHub and AWS, as commands."""
-    names = dict.fromkeys(name for file in project.files[:-1] for name in NAMED.findall(file.after))
-    needed = [name for name in names if not OPTIONAL.fullmatch(name)]
+    names = needed(project)
     kinds = {"all", "new" if project.environment == OWN else "existing"}
     kinds |= {kind for kind, name in (("aws", "AWS_ROLE_TO_ASSUME"), ("depot", "DEPOT_PROJECT")) if name in names}
     sections = re.split(r"^--- (\w+)\n", Path(__file__).with_name("to_set.txt").read_text("utf-8"), flags=re.MULTILINE)
@@ -147,7 +157,13 @@ def to_set(project: Project) -> str:
     facts = {"repository": project.checkout.repository, "environment": project.environment}
     facts |= {"main": project.checkout.main, "subject": SUBJECT % json.dumps(project.environment)[1:-1]}
     quoted = {name: shlex.quote(value) for name, value in facts.items()}
-    return Template("".join(chosen)).substitute(quoted, names=" ".join(needed)).rstrip()
+    return Template("".join(chosen)).substitute(quoted, names=" ".join(names)).rstrip()
+
+
+def needed(project: Project) -> list[str]:
+    """What the workflows read of the environment's secrets and variables, as they should be."""
+    names = dict.fromkeys(name for file in project.files[:-1] for name in NAMED.findall(file.after))
+    return [name for name in names if not OPTIONAL.fullmatch(name)]
 
 
 def _workflow(name: str, before: str | None, environment: str) -> File:
@@ -211,15 +227,15 @@ def _without_image(project: Project) -> list[str]:
     ]
 
 
-def _unlisted(project: Project) -> list[str]:
-    """What `uv sync --locked --group staging` and `staging deploy` would not find."""
-    folder, pyproject, found = project.checkout.folder, project.files[-1], []
-    if pyproject.before is None:
-        return found
-    named = settings.load(folder, {}).datasets
-    if pyproject not in project.changes and (not named or PLACEHOLDER in named):
-        found.append(f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]')
-    return found + installed.lacking(project.checkout, pyproject.before, _text(folder, "uv.lock"))
+def _undecided(project: Project) -> list[str]:
+    """Whether the settings, if there are any, say where the datasets are."""
+    pyproject = project.files[-1]
+    if pyproject.before is None or pyproject in project.changes:
+        return []
+    named = settings.load(project.checkout.folder, {}).datasets
+    if named and PLACEHOLDER not in named:
+        return []
+    return [f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]']
 
 
 def _plain(folder: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ from ..model import stores
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.settings import TABLE, Settings
-from ..model.values import STORES, Values, name_of
+from ..model.values import STORES, Values, key_of, name_of
 
 ARCHIVER = re.compile(r"(?<![a-z])archiv")  # what a job is called that keeps what it reads, for all versions together
 TWO_WRITERS = "Two writers would damage it."
@@ -75,8 +75,26 @@ def archivers(new: Values) -> list[str]:
         f"{key} may write outside of this version's stores, where production's job writes too: its name or command "
         f'says that it archives. If so, leave it out: skip-jobs = ["{key}"] in {TABLE}'
         for key, job in new.jobs.items()
-        if any(ARCHIVER.search(text) for text in (key, *_commands(pod_of(job.spec))))
+        if _archives(key, job.spec)
     ]
+
+
+def archiving(dataset: Dataset, settings: Settings) -> list[str]:
+    """The keys of a dataset's jobs that by their name write outside of its stores, and are not left out."""
+    prefix = settings.job_prefixes.get(dataset.dataset_id, "")
+    keyed = ((_key(name_of(c), dataset.dataset_id, prefix), c["spec"]) for c in dataset.cronjobs)
+    return [key for key, spec in keyed if key and key not in settings.skip_jobs and _archives(key, spec)]
+
+
+def _key(name: str, dataset_id: str, prefix: str) -> str:
+    try:
+        return key_of(name, dataset_id, prefix)
+    except Refused:  # `staging check` says so
+        return ""
+
+
+def _archives(key: str, spec: Mapping[str, Any]) -> bool:
+    return any(ARCHIVER.search(text) for text in (key, *_commands(pod_of(spec))))
 
 
 def _recorded(name: str, cronjob: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,263 @@
+"""`staging doctor`: whether everything is there that staging needs, from this machine to GitHub. Nothing is changed."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from ..errors import Outside, Refused, StagingError, Usage
+from ..external import cluster as clusters
+from ..external import git, kubectl, sentry, shell, user_code
+from ..external.cluster import Cluster
+from ..model import stores
+from ..model.catalogue import Dataset
+from ..model.health import OK, UNKNOWN, WRONG, Look, told
+from ..model.settings import TABLE, Settings, without_main
+from ..model.staged_version import StagedVersion
+from ..model.values import name_of
+from . import access, check, init, isolation, migration, preflight, protection
+
+IMAGE = "example.registry/image:tag"
+SHOWN = 5  # datasets, of which each gets a line of its own
+INSTALL = {"helm": "https://helm.sh/docs/intro/install", "kubectl": "https://kubernetes.io/docs/tasks/tools"}
+Answer = Callable[[], list[Look]]
+Read = Callable[[], list[Dataset]]
+
+
+def look(load: Callable[[], Settings], token: str) -> list[Look]:
+    """Every look, in the order in which a person mends things. `load` gives the settings, with options over them."""
+    with shell.ahead():
+        answers = [_begun("helm", _helm), _begun("kubectl", _kubectl), _begun("git", _git)]
+        try:
+            answers += _project(load(), token)
+        except StagingError as error:
+            answers.append(_known("settings", WRONG, str(error)))
+        return [found for answer in answers for found in answer()]
+
+
+def _project(own: Settings, token: str) -> list[Answer]:
+    """What can be asked where the settings can be read. All is begun before the first answer is waited for."""
+    read = None if token else shell.begin(partial(user_code.read, user_code.in_project(own), own, IMAGE))
+    try:
+        checkout = git.checkout(own)
+        project = init.look(own, "", ())
+    except StagingError as error:
+        return [*_places(own, None, token, read), _known("repository", _state(error), str(error))]
+    wanted = protection.Wanted(checkout.repository, project.environment, init.needed(project), checkout.main)
+    hub = protection.begin(wanted)
+    files = [_known_all(what, found) for what, found in init.lacking(project).items()]
+    return [*_places(own, checkout, token, read), *files, hub]
+
+
+def _places(own: Settings, found: git.Checkout | None, token: str, read: Read | None) -> list[Answer]:
+    """Main's word on where things are, and what is asked there."""
+    place, answers = _main(own, found)
+    settings = place.settings
+    monitors = _begun("Sentry", lambda: _sentry(settings, token))
+    datasets = partial(_datasets, place, read)
+    try:
+        cluster = clusters.connect(settings)
+    except StagingError as error:
+        none = _known("cluster", WRONG, str(error), "kubectl config get-contexts")
+        return [*answers, none, monitors, lambda: datasets(None)]
+    questions: dict[str, Answer] = {
+        "cluster": partial(access.server, cluster),
+        "namespace": partial(access.namespace, cluster),
+        "rights": partial(access.held, cluster),
+    }
+    asked = [_begun(what, question) for what, question in questions.items()]
+    there = shell.begin(partial(kubectl.everything, cluster))
+    return [*answers, *asked, _namespace_set(settings, cluster), monitors, lambda: datasets(there)]
+
+
+def _main(own: Settings, found: git.Checkout | None) -> tuple[git.Place, list[Answer]]:
+    notes: list[str] = []
+    try:
+        place = git.placed(own, notes.append)
+    except StagingError as error:
+        # No token goes to an address that main has not confirmed.
+        return git.Place(without_main(own), found), [_known("main", _state(error), str(error))]
+    if place.problem:
+        return place, [_known("main", UNKNOWN, place.problem)]
+    where = f"{own.remote}/{own.main}"
+    try:
+        preflight.check_place(own, place.settings, where)
+    except Refused as error:
+        return place, [_known("main", WRONG, str(error))]
+    return place, [_known("main", OK, f"{where} was fetched. Its settings say where releases are")]
+
+
+# -- what this machine has ---------------------------------------------------------------------------------------------
+
+
+def _helm() -> list[Look]:
+    return _program("helm", clusters.helm_version)
+
+
+def _kubectl() -> list[Look]:
+    def version() -> str:
+        text = shell.run("kubectl", "version", "--client", "-o", "json").stdout
+        try:
+            return str(json.loads(text)["clientVersion"]["gitVersion"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise Outside("kubectl does not say its version") from None
+
+    return _program("kubectl", version)
+
+
+def _git() -> list[Look]:
+    return _program("git", lambda: shell.run("git", "--version").stdout.strip().removeprefix("git version "))
+
+
+def _program(name: str, version: Callable[[], str]) -> list[Look]:
+    try:
+        return [Look(name, OK, version())]
+    except Outside as error:
+        return [Look(name, WRONG, str(error), tuple(filter(None, (INSTALL.get(name),))))]
+
+
+# -- where things go ---------------------------------------------------------------------------------------------------
+
+
+def _namespace_set(settings: Settings, cluster: Cluster) -> Answer:
+    """Whether everybody means the same namespace."""
+    if settings.namespace:
+        return list
+    text = f"namespace is not set in {TABLE} on main, so each kubeconfig decides. Here it is {cluster.namespace}"
+    return _known("namespace set", WRONG, text, f'namespace = "{cluster.namespace}"')
+
+
+def _sentry(settings: Settings, token: str) -> list[Look]:
+    if not token and (settings.sentry_org or settings.sentry_project):
+        text = "SENTRY_AUTH_TOKEN is not set here, so the token cannot be tried. Only cleanup, pause and resume use it"
+        return [Look("Sentry", UNKNOWN, text)]
+    try:
+        project = sentry.connect(settings, token)
+        if project is None:
+            return [Look("Sentry", OK, "not set up, so monitors are not touched")]
+        count = len(sentry.listed(project))
+        scopes = sentry.scopes(project)
+    except (Usage, sentry.Denied) as error:
+        return [Look("Sentry", WRONG, str(error))]
+    if scopes is None:
+        return [
+            Look("Sentry", UNKNOWN, f"the token lists {count} monitors of {project}; Sentry does not tell its scopes")
+        ]
+    if not scopes & sentry.DELETING:
+        text = f"the token lists the monitors of {project}, and cannot delete them: it lacks the scope alerts:write"
+        return [Look("Sentry", WRONG, text)]
+    return [Look("Sentry", OK, f"the token lists {count} monitors of {project}, and may delete them")]
+
+
+# -- what the code says ------------------------------------------------------------------------------------------------
+
+
+def _datasets(place: git.Place, read: Read | None, there: Callable[[], dict[str, kubectl.Object]] | None) -> list[Look]:
+    settings = place.settings
+    if read is None:  # it could read the token: see docs/security.md
+        text = "their code is not loaded while SENTRY_AUTH_TOKEN is set"
+        return [Look("datasets", UNKNOWN, text, ("env -u SENTRY_AUTH_TOKEN staging doctor",))]
+    try:
+        datasets = read()
+    except StagingError as error:
+        return [told("datasets", WRONG, str(error))]
+    verdicts = check.prove(datasets, settings)
+    bad = [f"{v.dataset_id} v{v.version} cannot be staged: {v.problem}" for v in verdicts if v.problem]
+    fine = len({v.dataset_id for v in verdicts if v.release and not (v.problem or v.absent)})
+    found = _several("datasets", bad, f"{fine} of {len(datasets)} can be staged", "staging check")
+    if place.checkout:
+        found += _several("templates", _templates(place.checkout, datasets), "they have the versions of the code")
+    if settings.store_isolation == "version":
+        found += _several("stores", _shared_stores(datasets), "each has its version in its URL")
+    sound = {v.dataset_id for v in verdicts if v.release} - {v.dataset_id for v in verdicts if v.problem}
+    found += _archivers([d for d in datasets if d.dataset_id in sound], settings)
+    return found + (_applied(datasets, settings, there) if there else [])
+
+
+def _templates(checkout: git.Checkout, datasets: Iterable[Dataset]) -> list[str]:
+    found = []
+    for dataset in datasets:
+        if dataset.version is not None:
+            try:
+                preflight.check_template(dataset, StagedVersion(dataset.dataset_id, dataset.version), checkout)
+            except StagingError as error:
+                found.append(str(error))
+    return found
+
+
+def _shared_stores(datasets: Iterable[Dataset]) -> list[str]:
+    return [
+        f"{url} of {dataset.dataset_id} does not have version {dataset.version} in it: other versions may write there"
+        for dataset in datasets
+        for url in dataset.stores
+        if dataset.version and dataset.cronjobs and not stores.is_own(url, dataset.version)
+    ]
+
+
+def _archivers(datasets: Iterable[Dataset], settings: Settings) -> list[Look]:
+    keys = sorted({key for dataset in datasets for key in isolation.archiving(dataset, settings)})
+    if not keys:
+        return [Look("jobs", OK, "none says by its name or command that it archives")]
+    skip = json.dumps([*settings.skip_jobs, *keys], ensure_ascii=False)
+    text = (
+        f"{', '.join(keys)} may write outside of a version's stores, where production's job writes too. If so, leave "
+        f"them out in {TABLE}"
+    )
+    return [Look("jobs", UNKNOWN, text, (f"skip-jobs = {skip}",))]
+
+
+def _applied(
+    datasets: Sequence[Dataset], settings: Settings, there: Callable[[], dict[str, kubectl.Object]]
+) -> list[Look]:
+    """What was staged with kubectl apply."""
+    production = {name_of(c) for d in datasets for c in d.cronjobs}
+    try:
+        names = sorted(name for name in set(there()) - production if name.startswith(migration.START))
+    except StagingError as error:
+        return [Look("kubectl apply", UNKNOWN, f"what was staged so: {error}")]
+    old = [name for name in names if migration.matches(name, datasets, settings)]
+    told_each = [
+        f"CronJob {name} was staged with kubectl apply. docs/migrating.md makes a release of it" for name in old
+    ]
+    return _several("kubectl apply", told_each, "nothing is staged so", "staging check")
+
+
+# -- how it is told ----------------------------------------------------------------------------------------------------
+
+
+def _several(what: str, wrong: Sequence[str], fine: str, *commands: str) -> list[Look]:
+    """One look for each sentence, up to a number; one where nothing is wrong."""
+    if not wrong:
+        return [Look(what, OK, fine)]
+    found = [told(what, WRONG, sentence, *commands) for sentence in wrong[:SHOWN]]
+    more = len(wrong) - SHOWN
+    return [*found, *([Look(what, WRONG, f"{more} more")] if more > 0 else [])]
+
+
+def _begun(what: str, question: Answer) -> Answer:
+    """A question that is begun; where it fails, nothing is known."""
+    answer = shell.begin(question)
+
+    def waited() -> list[Look]:
+        try:
+            return answer()
+        except StagingError as error:
+            return [told(what, _state(error), str(error))]
+
+    return waited
+
+
+def _known(what: str, state: str, sentence: str, *commands: str) -> Answer:
+    return lambda: [told(what, state, sentence, *commands)]
+
+
+def _known_all(what: str, wrong: Sequence[str]) -> Answer:
+    fine = {"workflows": "up to date", "settings": f"{TABLE} is there"}
+    commands = ("staging init",) if what in fine and wrong else ()
+    return lambda: _several(
+        what, wrong, fine.get(what, "found" if what == "Dockerfile" else "installed as it should be"), *commands
+    )
+
+
+def _state(error: StagingError) -> str:
+    """What could not be asked is unknown; what was asked and refused is wrong."""
+    return UNKNOWN if isinstance(error, Outside) else WRONG
