@@ -4,6 +4,7 @@ The fault matrix kills `staging` at every point of its work and prints at the en
 """
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ from staging_cronjobs.model import values
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Record
+from watching import fire_all, history, make_canary, watched
 
 DONE, REFUSED, OUTSIDE, UNFINISHED, SUPERSEDED = 0, 3, 4, 5, 6
 KILLED = -signal.SIGKILL
@@ -959,6 +961,146 @@ def a_pause_that_waited_does_not_bring_a_release_back(world: World, kept: str) -
     state = "is uninstalled" if kept == "a record" else "does not exist"
     assert f"release {A.release} {state} in " in done.stderr
     assert not world.live.names("cronjobs")
+
+
+def firing(world: World, staged: StagedVersion) -> set[str]:
+    """The CronJobs of a staged version that are not suspended."""
+    made = world.live.all("cronjobs", f"{LABEL}release={staged.release}")
+    return {c["metadata"]["name"] for c in made if not c["spec"].get("suspend")}
+
+
+@scenario("helm_4", "helm_3")
+def a_pause_works_at_once_while_a_deploy_is_at_work(world: World) -> None:
+    """Its helm holds the lock, and will write CronJobs that are not suspended."""
+    stage(world, A)
+    world.fire(A)
+    door, held = world.gate.door("deploy"), Hold()
+    door.after = lambda request: held() if request.number == 1 else None
+    deploy = world.run(door, staging_command(*verb("deploy", A)))
+    held.wait()
+    pause = world.start("pause", "pause", "--branch", A.branch, "--stop-running")
+    wait_until(lambda: not firing(world, A) and not world.live.names("jobs"), what="the pause")
+    wait_until(lambda: "waiting for another helm" in pause.stderr, what="the wait")
+    assert f"suspended {', '.join(sorted(names(A, *KEYS)))}" in pause.stderr
+    assert f"stopped, with their pods: {A.job_name('update')}-29000000" in pause.stderr
+    assert re.search(
+        r"Helm's record says so too: when that helm has ended, by \d\d:\d\d UTC at the latest", pause.stderr
+    )
+    assert record(world, A) == ["deployed", "pending-upgrade"]
+    held.release()
+    ends = deploy.end(), pause.end()
+    assert [done.code for done in ends] == [DONE, DONE], ends
+    assert "is paused.\n" in ends[1].stdout
+    assert not firing(world, A)
+    assert record(world, A) == ["superseded", "superseded", "deployed"]
+    assert world.now(verb("deploy", A)).code == DONE
+    assert not firing(world, A)
+
+
+@scenario_each("change", helm_4=1, helm_3=2)
+def a_pause_takes_a_killed_upgrade_over_and_nothing_fires(world: World, change: int) -> None:
+    """The record of the killed helm is the newest; of its changes some were made, or none."""
+    stage(world, A)
+    world.strike(world.helm_command(*world.helm_upgrade(A, ALL)), change)
+    make_canary(world.live)
+    folder = world.gate.folder / "watched"
+    folder.mkdir()
+    with watched(world.live, folder):
+        pause = world.run(world.gate.door("pause"), staging_command("pause", "--branch", A.branch), SHORT)
+        wait_until(lambda: not firing(world, A), what="the pause")
+        fire_all(world.live)
+        done = pause.end()
+        assert done.code == DONE, done.stderr
+        fire_all(world.live)
+    assert f"taking over {A.release}: a helm was killed and left it pending-upgrade" in done.stderr
+    paused = False
+    for there in history(folder):
+        now = {n for (kind, n), c in there.items() if kind == "cronjobs" and c["spec"].get("suspend")}
+        paused = paused or names(A, *KEYS) <= now
+        assert not paused or names(A, *KEYS) <= now, "it fired again"
+    assert paused and not {name for name in world.live.names("jobs") if name.startswith("staging-")}
+    assert record(world, A) == ["superseded", "failed", "deployed"]
+    for verb_, state in (("pause", "paused already"), ("resume", "running")):
+        assert f"is {state}" in world.now([verb_, "--branch", A.branch]).stdout
+    assert firing(world, A) >= names(A, *KEYS)
+    done = world.now(verb("cleanup", A))
+    assert done.code == DONE, done.stderr
+    assert not left(world, A)
+
+
+@scenario("helm_4", "helm_3")
+def a_pause_of_a_killed_first_deploy(world: World) -> None:
+    """It has no other revision: it is finished, paused."""
+    world.push([A])
+    world.strike(world.helm_command(*world.helm_upgrade(A)), 2)
+    done = world.now(["pause", "--branch", A.branch], SHORT)
+    assert done.code == DONE, done.stderr
+    assert record(world, A) == ["superseded", "deployed"]
+    assert not firing(world, A)
+    check_deployed(world, A)
+
+
+@scenario("helm_4", "helm_3")
+def a_pause_whose_record_cannot_be_put_right_is_unfinished(world: World) -> None:
+    stage(world, A)
+    world.strike(world.helm_command(*world.helm_upgrade(A)), 1)
+    door = world.gate.door("pause")
+
+    def before(request: Request) -> None:
+        if request.number and "/secrets" in request.path:
+            raise RefusedError(403)
+
+    door.before = before
+    resumed = world.now(["resume", "--branch", A.branch], SHORT)
+    assert resumed.code == OUTSIDE, resumed.stderr
+    assert f"left by a helm that was killed. Deploy it again. Or run `staging pause {A.branch}`" in resumed.stderr
+    done = world.run(door, staging_command("pause", "--branch", A.branch), SHORT).end()
+    assert done.code == UNFINISHED, done.stderr
+    assert f"The CronJobs of {A.release} are suspended, but Helm's record does not say so yet." in done.stderr
+    assert not firing(world, A)
+    assert world.now(["pause", "--branch", A.branch], SHORT).code == DONE
+    assert record(world, A)[-1] == "deployed"
+
+
+@scenario("helm_4", "helm_3")
+def a_sweep_tells_of_a_release_that_a_killed_helm_has_left(world: World) -> None:
+    stage(world, A)
+    stage(world, B)
+    for staged in (A, B):
+        world.strike(world.helm_command(*world.helm_upgrade(staged)), 1)
+    world.repository.delete_remote_branch(B.branch)
+    for environment, state in (({}, "its helm is at work, or was killed"), (SHORT, "its helm was killed")):
+        if environment:
+            wait_until(lambda: world.now(["sweep"], SHORT).stdout.count("its helm was killed") > 1, what="its end")
+        done = world.now(["sweep", "--grace", "0s", "-o", "json"], environment)
+        found = {f["name"]: (f["kind"], f["removable"], f["detail"]) for f in done.json}
+        assert len(done.json) == len(found) == 2
+        assert found[A.release][:2] == ("pending", False)
+        assert found[B.release][:2] == ("no-branch", True)
+        assert found[B.release][2].startswith(f"branch {B.branch} is gone; pending-upgrade for ")
+        assert all(f"s: {state}" in detail for _, _, detail in found.values())
+    done = world.now(["sweep", "--grace", "0s", "--yes"], SHORT)
+    assert done.code == DONE, done.stderr
+    assert not left(world, B) and record(world, A)[-1] == "pending-upgrade"
+
+
+@scenario("helm_4")
+def a_pause_suspends_nothing_that_is_not_its_own(world: World) -> None:
+    """A CronJob that somebody put in the place of one, and one that only has its labels."""
+    stage(world, A)
+    world.strike(world.helm_command(*world.helm_upgrade(A)), 1)
+    update = A.job_name("update")
+    made = world.live.get("cronjobs", update)
+    world.live.delete("cronjobs", update)
+    plain = {"apiVersion": "batch/v1", "kind": "CronJob", "spec": made["spec"]}
+    for name in (update, "copy"):
+        labels = made["metadata"]["labels"]
+        assert world.live.create({**plain, "metadata": {"name": name, "labels": labels}}).accepted
+    before = {name: state(thing) for name, thing in world.objects().items()}
+    done = world.now(["pause", "--branch", A.branch], SHORT)
+    assert done.code == REFUSED, done.stderr
+    assert f"CronJob {update} has the name of a job of release {A.release} but is not its." in done.stderr
+    assert {name: state(thing) for name, thing in world.objects().items()} == before
 
 
 @scenario_each("when", helm_4="before", helm_3="after")

@@ -109,6 +109,18 @@ def forgotten(world: World) -> World:
     return world
 
 
+def test_each_release_is_told_once_with_all_that_is_to_be_told(world: World) -> None:
+    world.forget(ON_MAIN, OVERTAKEN)
+    found, _ = world.sweep(*NOW)
+    assert sorted(found) == [("no-branch", ON_MAIN.release, True), ("no-branch", OVERTAKEN.release, True)]
+    details = {f["name"]: f["detail"] for f in world.staging(
+        world.repository.path, "sweep", "-o", "json", *NOW, **world.sentry.environment
+    ).json}  # fmt: skip
+    main = "main has version 0.4.1 too: two writers, clean this up"
+    assert details[ON_MAIN.release] == f"branch {ON_MAIN.branch} is gone; {main}"
+    assert details[OVERTAKEN.release].startswith(f"branch {OVERTAKEN.branch} is gone; main is at ")
+
+
 def test_every_kind_is_found_and_only_what_is_over_goes(world: World) -> None:
     world.deploy(HEALTHY, ON_MAIN, OVERTAKEN)
     world.forget(NO_BRANCH)

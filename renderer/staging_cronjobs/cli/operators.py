@@ -422,7 +422,7 @@ def set_suspend(
 
     cluster, token = clusters.connect(settings), token_from(sentry_token)
     project = sentry.connect(settings, token) if token and not keep_monitors else None
-    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say)
+    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say, stop=stop)
     jobs = control.running(cluster, release, stop=stop) if suspend else []
     monitors, problems = silence.set_monitors(project, release, enabled=not suspend) if project else ([], [])
 

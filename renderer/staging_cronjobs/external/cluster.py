@@ -19,6 +19,7 @@ NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
 NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\d+ ")  # the last: kubectl's own log
+STALE = ("(Conflict)", "(NotFound)")  # the API server's words for what is not as it was read
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
 
@@ -116,6 +117,15 @@ class Cluster:
         result = self.kubectl("delete", "--raw", f"{self._path(plural)}/{name}", "-f", "-", stdin=body, check=False)
         if result.code and "(NotFound)" not in result.stderr:
             raise Outside(f"{self}: kubectl could not delete {plural.removesuffix('s')}/{name}: {plain(result)}")
+
+    def put(self, plural: str, thing: Mapping[str, Any]) -> bool:
+        """Write an object back that was read; False when it is gone, or somebody has changed it since."""
+        name = thing["metadata"]["name"]
+        path = ("replace", "--raw", f"{self._path(plural)}/{name}", "-f", "-")
+        result = self.kubectl(*path, stdin=json.dumps(thing), check=False)
+        if result.code and not any(reason in result.stderr for reason in STALE):
+            raise Outside(f"{self}: kubectl could not change {plural.removesuffix('s')}/{name}: {plain(result)}")
+        return not result.code
 
     def _path(self, plural: str) -> str:
         group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"

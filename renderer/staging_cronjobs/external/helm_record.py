@@ -4,17 +4,18 @@ Whoever may write Secrets in the namespace can write these, and Helm acts on the
 nothing of them is believed: not a name, not a label, not an object that Helm would create or delete.
 """
 
+import gzip
 import json
 import os
 import re
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ..errors import Refused, StagingError
+from ..errors import Outside, Refused, StagingError
 from ..model import values
 from ..model.staged_version import StagedVersion
 from ..model.values import LABEL, Values
@@ -238,6 +239,26 @@ def forget(cluster: Cluster, release: Release) -> None:
     """
     for revision in release.revisions:  # the newest last: until then `helm list` shows that it is not done
         cluster.delete(driver(), revision.name, uid=revision.uid, resourceVersion=revision.version)
+
+
+def give_up(cluster: Cluster, release: Release) -> None:
+    """Write into the record of a helm that was killed that it has failed: what Helm upgrades is not locked then.
+
+    No object of the release is touched. Raises `Outside` when the record is not as it was read.
+    """
+    kind, newest = driver(), release.newest
+    for item in _items(cluster, f"owner=helm,name={release.name},version={newest.number}"):
+        content, metadata = _content(item), item["metadata"]
+        if (metadata["uid"], metadata["labels"].get("status")) != (newest.uid, newest.status):
+            continue
+        content["info"] |= {"status": "failed", "description": "its helm was killed"}
+        text = b64encode(gzip.compress(json.dumps(content).encode()))
+        data = {"release": (b64encode(text) if kind == "secrets" else text).decode()}
+        same = {"apiVersion": "v1", "kind": {"secrets": "Secret", "configmaps": "ConfigMap"}[kind], **item}
+        failed = {**same, "data": data, "metadata": {**metadata, "labels": {**metadata["labels"], "status": "failed"}}}
+        if cluster.put(kind, failed):
+            return
+    raise Outside(f"{cluster}: somebody has changed release {release.name} just now")
 
 
 def driver() -> str:

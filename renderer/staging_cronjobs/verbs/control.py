@@ -1,8 +1,9 @@
 """`staging pause`, `resume` and `run`: what an operator does to a release that is there."""
 
+import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from string import ascii_lowercase
 from typing import Any, TypeVar
 
@@ -16,17 +17,23 @@ from ..model.values import Values
 from . import Say, ownership, recovery
 
 POLL = 5.0  # seconds
+TRIES = 5  # to suspend what others change at the same time
 Jobs = TypeVar("Jobs", bound=Collection[str])
 
 
 def set_suspend(
-    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say
+    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say, *, stop: bool = False
 ) -> tuple[Release, dict[str, list[str]], bool]:
     """Pause or resume a release: the chart's `suspend`, all other values as they are.
 
-    Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed.
+    Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed. A pause
+    does not wait for a helm that holds the release: the CronJobs are suspended at once, and with `stop` their Jobs
+    deleted.
     """
-    release = settled(cluster, staged, "pause or resume", say)
+    release = _find(cluster, staged, "pause or resume")
+    if suspend and release.pending:
+        return _pause_pending(cluster, release, say, stop=stop), {}, True
+    release = _settled(cluster, release, "pause or resume", say)
     found = _differing(cluster, release)
     if release.values.suspend == suspend and not found:
         return release, {}, False
@@ -39,16 +46,63 @@ def settled(cluster: Cluster, staged: StagedVersion, verb: str, say: Say) -> Rel
 
     Raises `Refused` when there is none, `Outside` when a helm was killed at work on it.
     """
-    release = _find(cluster, staged, verb)
+    return _settled(cluster, _find(cluster, staged, verb), verb, say)
+
+
+def _settled(cluster: Cluster, release: Release, verb: str, say: Say) -> Release:
     if release.pending:
         recovery.settle(cluster, release, say)
-        release = _find(cluster, staged, verb)  # what that helm has made of it
+        release = _find(cluster, release.values.record.staged_version, verb)  # what that helm has made of it
     if release.pending:
         raise Outside(
-            f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again, or free it "
-            f"with `helm rollback {release.name} --force --namespace {cluster.namespace}`"
+            f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again. Or run "
+            f"`staging pause {shlex.quote(release.values.record.branch)}`: it pauses what ran before"
         )
     return release
+
+
+def _pause_pending(cluster: Cluster, release: Release, say: Say, *, stop: bool) -> Release:
+    """Suspend a release that a helm holds, without Helm; then wait for that helm, and put Helm's record right.
+
+    Raises `Unfinished` when the CronJobs are suspended, but the record cannot be put right.
+    """
+    _suspend_now(cluster, release, say)
+    if stop and (stopped := running(cluster, release, stop=True)):
+        say(f"stopped, with their pods: {', '.join(stopped)}")
+    if (left := recovery.TIMEOUTS * cluster.timeout_seconds - release.age) > 0:
+        by = datetime.now(UTC) + timedelta(seconds=left)
+        say(
+            "all CronJobs are suspended now, and are kept so until Helm's record says so too: when that helm has "
+            f"ended, by {by:%H:%M} UTC at the latest"
+        )
+    # That helm may write its CronJobs as they were before.
+    recovery.settle(cluster, release, say, lambda: _suspend_now(cluster, release, say))
+    now = _find(cluster, release.values.record.staged_version, "pause")
+    new = now.values
+    try:
+        if now.pending:
+            say(recovery.told(now))
+            new = now.before.values if now.before else new
+            helm_record.give_up(cluster, now)
+            now = _find(cluster, release.values.record.staged_version, "pause")
+        upgrade(cluster, now, new.model_copy(update={"suspend": True}), "paused")
+    except (Outside, Refused) as error:
+        raise Unfinished(
+            f"The CronJobs of {release.name} are suspended, but Helm's record does not say so yet. {error}; {AGAIN}"
+        ) from None
+    return now
+
+
+def _suspend_now(cluster: Cluster, release: Release, say: Say) -> None:
+    """Suspend the CronJobs of a release without Helm, also those that a killed helm has left or just made."""
+    for _ in range(TRIES):
+        live = ownership.check_own(cluster, release, release.job_names)
+        firing = {name: c for name, c in live.items() if not c["spec"].get("suspend")}
+        if not firing:
+            return
+        if done := [name for name in sorted(firing) if kubectl.suspend(cluster, firing[name])]:
+            say(f"suspended {', '.join(done)}")
+    raise Outside(f"{cluster}: somebody changes CronJob {min(firing)} again and again, and it is not suspended")
 
 
 def _differing(cluster: Cluster, release: Release) -> dict[str, list[str]]:

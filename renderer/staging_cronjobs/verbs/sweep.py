@@ -4,7 +4,7 @@ A failed, partial or empty listing of anything is an error, never "all gone".
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Refused, StagingError, Unfinished
@@ -15,7 +15,7 @@ from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
-from . import Say, cleanup, inventory
+from . import Say, cleanup, inventory, recovery
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             found[release.name] = [Finding("other-repository", release.name, detail)]
             continue
         staged.add(facts.branch)
-        found[release.name] = _of_release(release, facts.branch in branches, grace)
-        found[release.name] += [*_of_main(release, checkout, main), *_of_monitors(release, there, grace)]
+        told = [*_of_release(release, facts.branch in branches, grace), *_of_lock(cluster, release)]
+        told += _of_main(release, checkout, main)
+        found[release.name] = [*_as_one(told), *_of_monitors(release, there, grace)]
     unproven |= names.unproven
     every = [finding for name in sorted(found) for finding in found[name]]
     every += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
@@ -129,6 +130,19 @@ def _of_release(release: Release, has_branch: bool, grace: float) -> list[Findin
     if not has_branch:
         return [Finding("no-branch", release.name, f"branch {staged.branch} is gone{young}", old, staged)]
     return []
+
+
+def _of_lock(cluster: Cluster, release: Release) -> list[Finding]:
+    if not release.pending:
+        return []
+    dead = release.age >= recovery.TIMEOUTS * cluster.timeout_seconds
+    state = "was killed. The next deploy takes it over" if dead else "is at work, or was killed"
+    return [Finding("pending", release.name, f"{release.status} for {release.age:.0f} s: its helm {state}")]
+
+
+def _as_one(found: list[Finding]) -> list[Finding]:
+    """One line for a release, of the kind that comes first: only that may be removable."""
+    return [replace(found[0], detail="; ".join(f.detail for f in found))] if found else []
 
 
 def _of_main(release: Release, checkout: Checkout, main: Mapping[str, str]) -> list[Finding]:
