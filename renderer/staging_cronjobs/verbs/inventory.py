@@ -9,11 +9,11 @@ from typing import Any
 from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Label, Release
-from ..model import schedules
+from ..model import origin, schedules
 from ..model.cronjob import unprintable
 from ..model.values import LABEL, Job
 
-FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
+FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image", *origin.LONGEST)
 MARKS = ("repository", "branch", "commit", "image", "paused")  # annotations of a CronJob
 Object = dict[str, Any]
 
@@ -89,12 +89,17 @@ def _rows(there: Inventory, releases: Collection[Release], unproven: Mapping[str
 def _labelled(label: Label, cronjobs: Collection[Object]) -> Object | None:
     """The row as labels and CronJobs tell it; None where they do not, as for a failed deploy."""
     ours = {name: c for c in cronjobs if (name := c["metadata"]["name"]) in label.keys}
-    told = [{mark: c["metadata"]["annotations"].get(f"{LABEL}{mark}", "") for mark in MARKS} for c in ours.values()]
+    told = [
+        {mark: c["metadata"]["annotations"].get(f"{LABEL}{mark}", "") for mark in (*MARKS, *origin.LONGEST)}
+        for c in ours.values()
+    ]
     if label.status != "deployed" or not told or any(one != told[0] for one in told):
         return None
     if len(ours) < len(label.keys):  # a job was dropped, or its CronJob is missing: only the record tells which
         return None
-    if told[0]["branch"] != label.staged.branch or any(not text or unprintable(text) for text in told[0].values()):
+    if told[0]["branch"] != label.staged.branch or any(map(unprintable, told[0].values())):
+        return None
+    if not all(told[0][mark] for mark in MARKS) or [*origin.problems({f: told[0][f] for f in origin.LONGEST})]:
         return None
     facts = {"dataset_id": label.staged.dataset_id, "version": label.staged.version, **told[0]}
     state = {"paused": facts.pop("paused") == "true", "revision": label.revision, "updated": label.updated}
