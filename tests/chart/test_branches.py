@@ -45,6 +45,7 @@ def good() -> Object:
     """What the chart has to do something about."""
     containers = [{"name": "a", "env": [{"name": "A"}, {"name": "CRON_JOB_NAME"}]}, {"name": "b"}]
     values = hand_made("plain", "many", labels={"a": "b"})
+    values["record"]["actor"] = "x"
     values["jobs"]["plain"]["spec"] = spec(initContainers=[{"name": "c"}], containers=containers)
     values["jobs"]["many"]["spec"]["jobTemplate"]["spec"] |= {"completionMode": "Indexed", "completions": 5}
     return values

@@ -76,6 +76,23 @@ def test_the_record_stands_in_annotations_of_the_cron_job(helm: Path, reader: Re
     }
 
 
+def test_who_deployed_it_stands_there_where_it_is_known(helm: Path, reader: Reader) -> None:
+    origin = {
+        "actor": "octocat[bot]",
+        "subject": 'Tune: {{ it }} # "ü"',
+        "run": "https://github.com/x/y/actions/runs/1",
+    }
+    values = hand_made()
+    before = cron_job(helm, reader, values)
+    values["record"] |= origin
+    found = cron_job(helm, reader, values)
+    marks = {f"staging-cronjobs/{fact}": text for fact, text in origin.items()}
+    assert found["metadata"]["annotations"] == before["metadata"]["annotations"] | marks
+    assert found["spec"] == before["spec"]
+    values["record"] |= dict.fromkeys(origin, "")
+    assert cron_job(helm, reader, values) == before
+
+
 def test_changing_the_record_changes_no_job(helm: Path, reader: Reader) -> None:
     values = hand_made()
     before = cron_job(helm, reader, values)["spec"]

@@ -57,7 +57,7 @@ def whole(jobs: int = 1) -> Object:
     job = {"metadata": metadata, "spec": {"completionMode": "NonIndexed", "completions": 1, "template": pod}}
     own = {"schedule": "0 5 * * *", "suspend": False, "jobTemplate": job}
     made = hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks, spec=own)
-    made["record"]["stagger"] = 0
+    made["record"] |= {"stagger": 0, "actor": "x", "subject": "x", "run": "https://x/x"}
     return made | {"suspend": False, "global": {"a": "b"}}
 
 

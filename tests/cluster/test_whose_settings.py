@@ -125,7 +125,9 @@ def test_what_is_not_committed_is_deployed_only_by_somebody_who_insists(
     (row,) = staging.run(repository.path, "list", "-o", "json").json
     assert row["commit"] == f"{commit}-dirty"
     history = json.loads(staging.helm("history", RIDGE.release, "-o", "json"))
-    assert history[0]["description"] == f"{RIDGE.branch} at {commit[:12]} with uncommitted changes"
+    assert history[0]["description"].startswith(
+        f"{RIDGE.branch} at {commit[:12]} with uncommitted changes by Weather: "
+    )
 
 
 UNUSABLE = {

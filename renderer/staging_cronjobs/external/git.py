@@ -91,6 +91,10 @@ class Checkout:
         """The commit as a release records it: with `-dirty`, as `git describe` writes it, for uncommitted changes."""
         return f"{self.head()}-dirty" if self.uncommitted else self.head()
 
+    def subject(self) -> str:
+        """The first line of what the checked-out commit says of itself."""
+        return self._git("log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%s", "HEAD").stdout.strip()
+
     def fetch_main(self, *more: str) -> None:
         """Make `<remote>/<main>` what the remote has now. Raises `Outside` when that cannot be read."""
         depth = ("--depth", "1") if self.shallow else ()
@@ -417,6 +421,11 @@ def find(settings: Settings) -> Checkout | None:
     repository = settings.repository or owner_and_name(url.stdout.strip())
     own = (settings.remote, settings.main, repository, commit, shallow == "true", settings.version_source)
     return Checkout(folder, *own)
+
+
+def user_name(folder: Path) -> str:
+    """Who git takes for the author of commits; empty where nobody has told it."""
+    return shell.run("git", *OPTIONS, "config", "--get", "user.name", cwd=folder, check=False).stdout.strip()
 
 
 def checkout(settings: Settings) -> Checkout:

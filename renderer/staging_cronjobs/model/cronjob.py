@@ -143,6 +143,7 @@ _SAID = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "too_short": "must not be empty",
+    "string_too_long": "is too long",
 }
 
 

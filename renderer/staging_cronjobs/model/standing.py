@@ -51,6 +51,9 @@ class Standing:
     ours: bool = False  # whether it is of this checkout's repository
     branch: str = ""
     commit: str = ""
+    actor: str = ""  # who deployed it
+    subject: str = ""  # of the commit
+    run: str = ""  # the workflow run that deployed it: an https address
     head: str | None = UNKNOWN  # the commit of the branch; None: it is gone
     behind: int | None = None  # how many commits of main it lacks; None: unknown
     main: str | None = UNKNOWN  # main's version; None: main does not have the dataset

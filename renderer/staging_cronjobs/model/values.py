@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from ..errors import Refused, StagingError, suggestion
-from . import schedules
+from . import origin, schedules
 from .catalogue import Dataset
 from .cronjob import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
+from .origin import LONGEST
 from .staged_version import StagedVersion, shown
 
 LABEL = "staging-cronjobs/"
@@ -45,11 +46,21 @@ class Record(BaseModel):
     stagger: int = Field(
         default=0, ge=0, le=9, description="By how many minutes its schedules are later than the dataset's own."
     )
+    actor: str = Field(default="", max_length=LONGEST["actor"], description="Who deployed it.")
+    subject: str = Field(default="", max_length=LONGEST["subject"], description="The subject of the commit.")
+    run: str = Field(
+        default="", max_length=LONGEST["run"], description="The https address of the workflow run that deployed it."
+    )
 
     @property
     def staged_version(self) -> StagedVersion:
         """The dataset id and version as one."""
         return StagedVersion(self.dataset_id, self.version)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Who deployed it, and from where."""
+        return {field: getattr(self, field) for field in LONGEST}
 
 
 class Job(BaseModel):
@@ -111,7 +122,9 @@ def build(
         left = f": all of them ({', '.join(jobs)}) are skipped" if jobs else ""
         raise Refused(f"dataset {dataset.dataset_id} has no jobs to stage{left}")
     values = Values(record=record, jobs=kept)
-    if problems := "; ".join([*_unprintable(record), *unwritable(record.model_dump(), "record")]):
+    if problems := "; ".join(
+        [*_unprintable(record), *origin.problems(record.origin), *unwritable(record.model_dump(), "record")]
+    ):
         raise Refused(f"the values of {record.branch} cannot be passed to Helm: {problems}")
     return values
 
@@ -222,6 +235,7 @@ def _strange(found: Values) -> Iterator[str]:
     if record.branch != staged.branch:
         yield f"its branch is {shown(record.branch)}"
     yield from _unprintable(record)
+    yield from origin.problems(record.origin)
     if record.template_path.startswith(("/", ":", "-")) or ".." in record.template_path.split("/"):
         yield f"its template path is {shown(record.template_path)}"
     if not found.jobs:

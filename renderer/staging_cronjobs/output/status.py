@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..model import runs
+from ..model.origin import by
 from ..model.standing import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
@@ -53,7 +54,8 @@ def as_markdown(found: "Status") -> str:
 
 def _cells(version: "Standing", found: "Status") -> Iterator[str]:
     yield markdown.code(_title(version))
-    yield from map(markdown.prose, (_state(version, found), _branch(version), _main(version)))
+    branch = "; ".join(filter(None, (_branch(version), _deployed(version))))
+    yield from map(markdown.prose, (_state(version, found), branch, _main(version)))
     yield "<br>".join(f"{markdown.code(job.key)} {markdown.prose(_job(job, found))}" for job in version.jobs) or "-"
 
 
@@ -62,10 +64,10 @@ def _lines(found: "Status", width: int) -> Iterator[Line]:
     for version in found.versions:
         yield "", PLAIN
         yield f"{_title(version)}  {_state(version, found)}", BOLD
-        facts = {"release": version.release, "branch": _branch(version), "main": _main(version)}
-        facts |= {job.key: _job(job, found) for job in version.jobs}
-        room = max(map(len, facts), default=0) + 4
-        for name, text in facts.items():
+        facts = [("release", version.release), ("branch", _branch(version)), ("deployed", _deployed(version))]
+        facts += [("main", _main(version)), *((job.key, _job(job, found)) for job in version.jobs)]
+        room = max(len(name) for name, _ in facts) + 4
+        for name, text in facts:
             yield from ((line, PLAIN) for line in _hung(f"  {name:<{room - 2}}", text, room, width) if text)
         yield from _told("wrong", version.problems, BAD, width)
         yield from _told("note", version.notes, DIM, width)
@@ -117,6 +119,11 @@ def _branch(version: "Standing") -> str:
     same = "as deployed" if version.head == version.clean_commit else f"{commit} is deployed"
     behind = UNKNOWN if version.behind is None else f"{version.behind} commits"
     return f"{at}, {same}{dirty}; behind main: {behind}"
+
+
+def _deployed(version: "Standing") -> str:
+    """By whom, from where, and what the commit says of itself."""
+    return ": ".join(filter(None, (by(version.actor, version.run).strip(), version.subject)))
 
 
 def _main(version: "Standing") -> str:

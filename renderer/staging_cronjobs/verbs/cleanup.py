@@ -18,7 +18,7 @@ from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, ownership, recovery
+from . import Say, control, origin, ownership, recovery
 
 AT_ONCE = 4
 
@@ -209,7 +209,7 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
     live = kubectl.existing(cluster, release.newest.names)
     if not release.values.suspend or not all(cronjob["spec"].get("suspend") for cronjob in live.values()):
         say(f"pausing release {release.name}")
-        control.suspend_all(cluster, release, True, "paused to drain")
+        control.suspend_all(cluster, release, True, origin.signed("paused to drain"))
     paused = helm_record.find(cluster, release.name)
     if jobs := control.wait_for_jobs(lambda: kubectl.active_jobs(cluster, release), limit, say):
         raise Unfinished(

@@ -14,7 +14,7 @@ from ..external.helm_record import Release
 from ..model import diff
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
-from . import Say, ownership, recovery
+from . import Say, origin, ownership, recovery
 
 POLL = 5.0  # seconds
 TRIES = 5  # to suspend what others change at the same time
@@ -37,7 +37,7 @@ def set_suspend(
     found = _differing(cluster, release)
     if release.values.suspend == suspend and not found:
         return release, {}, False
-    suspend_all(cluster, release, suspend, "paused" if suspend else "resumed")
+    suspend_all(cluster, release, suspend, origin.signed("paused" if suspend else "resumed"))
     return release, found, True
 
 

@@ -12,10 +12,11 @@ from ..model import backfill, catalogue, commands, diff, values
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.diff import Changes
+from ..model.origin import by
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, isolation, migration, ownership, preflight, recovery
+from . import Say, isolation, migration, origin, ownership, preflight, recovery
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,7 @@ def _render(
         image=image,
         template_path=checkout.relative(dataset.template_path or ""),
         stores=dataset.stores,
-    )
+    ).model_copy(update=origin.of(checkout))
     new = values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
     values.check_skipped(dataset, skip, prefix)
     return new
@@ -383,4 +384,5 @@ def _image_notice(new: Values) -> list[str]:
 
 def _description(record: Record) -> str:
     dirty = " with uncommitted changes" if record.commit.endswith("-dirty") else ""
-    return f"{record.branch} at {record.commit[:12]}{dirty}"
+    told = f": {record.subject}" if record.subject else ""
+    return f"{record.branch} at {record.commit[:12]}{dirty}{by(record.actor, record.run)}{told}"

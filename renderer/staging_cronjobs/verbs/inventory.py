@@ -9,10 +9,10 @@ from typing import Any
 from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
-from ..model import schedules
+from ..model import origin, schedules
 from ..model.values import Job
 
-FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image")
+FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image", *origin.LONGEST)
 Object = dict[str, Any]
 
 

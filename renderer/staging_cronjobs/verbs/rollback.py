@@ -9,7 +9,7 @@ from ..external.helm_record import Release, Revision
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
-from . import Say, control, isolation
+from . import Say, control, isolation, origin
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,5 @@ def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: 
     new = other[-1].values.model_copy(update={"suspend": release.values.suspend})
     cronjobs = {c["metadata"]["name"]: c for c in kubectl.labelled(cluster)}
     isolation.check_alone(new, isolation.writers(cluster, settings, cronjobs, (), new))
-    control.upgrade(cluster, release, new, f"rolled back to {new.record.commit[:12]}")
+    control.upgrade(cluster, release, new, origin.signed(f"rolled back to {new.record.commit[:12]}"))
     return Rollback(release, other[-1], new)

@@ -17,6 +17,7 @@ from staging_cronjobs.output.terminal import age
 from staging_cronjobs.verbs.status import Status
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+RUN = "https://github.com/dynamical-demo/weather/actions/runs/7"
 NAME = "staging-ridge-snow-v0-2-0-update"
 COMMAND = f"kubectl logs job/{NAME}-29926541 --all-containers --namespace weather --context my-cluster"
 
@@ -78,6 +79,10 @@ def test_ages_are_short(stamp: str, told: str) -> None:
         ({"main": "0.10.0"}, "0.10.0, newer than this"),
         ({"main": None}, "main does not have this dataset"),
         ({"main": "unreadable"}, "unreadable"),
+        ({"actor": "octocat", "subject": "Tune the blending", "run": RUN}, f"by octocat ({RUN}): Tune the blending"),
+        ({"actor": "octocat"}, "deployed by octocat main"),
+        ({"subject": "Tune the blending"}, "deployed Tune the blending main"),
+        ({"jobs": (job(key="main"),)}, "older than this main no run yet"),
         ({"jobs": (job(suspended=None),)}, "its CronJob is missing"),
         ({"jobs": (job(known=False),)}, "runs unknown, next unknown"),
         ({"jobs": (job(known=False, last_success="2026-11-25T10:00:00Z"),)}, "succeeded 2h ago, the last runs are un"),
