@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.cluster import Cluster
 from hostile import Hostile
 from live import IMAGE, Namespace, Staging
 from repositories import Repository
@@ -16,13 +17,9 @@ HELM_ALONE = {
     "HELM_KUBECAFILE": "/nonexistent/ca.crt",
     "HELM_KUBETLS_SERVER_NAME": "elsewhere.example.com",
 }
-# These lead nowhere here: flags are given for two, and the kubeconfig's certificate comes before a token.
-OTHERS = {
-    "HELM_KUBECONTEXT": "elsewhere",
-    "HELM_NAMESPACE": "elsewhere",
-    "HELM_KUBETOKEN": "elsewhere",
-    "HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "true",
-}
+OTHERS = {"HELM_KUBETOKEN": "elsewhere", "HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "true"}  # these lead nowhere here
+NOT_USED = {"HELM_DEBUG": "true", "HELM_COLOR": "always", "HELM_MAX_HISTORY": "1"}
+USAGE, REFUSED, OUTSIDE = 2, 3, 4
 KUBERC = """
 apiVersion: kubectl.config.k8s.io/v1beta1
 kind: Preference
@@ -38,13 +35,49 @@ def test_no_variable_leads_helm_alone_elsewhere(
     for name, value in HELM_ALONE.items():
         assert Staging({**staging.environment, name: value}).tool("helm", "list").code != 0, name
     repository.stage("ridge-snow", "0.2.0")
-    led = HELM_ALONE | OTHERS | {"HELM_DEBUG": "true", "HELM_COLOR": "always", "HELM_MAX_HISTORY": "1"}
-    program = Staging({**staging.environment, **led})
-    done = program.run(repository.path, "deploy", *RIDGE, "--docker-image", IMAGE)
+    deploy = ("deploy", *RIDGE, "--docker-image", IMAGE)
+    for name, value in (HELM_ALONE | OTHERS).items():
+        done = Staging({**staging.environment, name: value}).run(repository.path, *deploy, code=USAGE)
+        assert f"error: {name} is set. It would lead helm elsewhere" in done.stderr
+        hostile.tried("settings of helm and kubectl", done.stdout + done.stderr, changed=live.names("cronjobs"))
+    program = Staging({**staging.environment, **NOT_USED})
+    done = program.run(repository.path, *deploy)
     (row,) = program.run(repository.path, "list", "-o", "json").json
     assert (row["dataset_id"], row["version"]) == ("ridge-snow", "0.2.0")
     assert len(live.names("cronjobs")) == 2
     hostile.tried("settings of helm and kubectl", done.stdout + done.stderr)
+
+
+PLACES = ("STAGING_NAMESPACE", "STAGING_KUBE_CONTEXT")
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_helms_own_place_counts_over_the_kubeconfig_and_never_against_a_setting(
+    staging: Staging, repository: Repository, live: Namespace, cluster: Cluster
+) -> None:
+    own = {name: value for name, value in staging.environment.items() if name not in PLACES}
+    there = {"HELM_NAMESPACE": live.name, "HELM_KUBECONTEXT": cluster.context}
+    program = Staging(own | there)
+    assert f"{cluster.context}, namespace {live.name}" in program.run(repository.path, "list").stdout
+    assert program.run(repository.path, "list", HELM_KUBECONTEXT="nowhere", code=OUTSIDE)
+
+    pyproject = repository.path / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + 'namespace = "weather"\n')  # the table of settings is its last
+    said = program.run(repository.path, "list", code=USAGE).stderr
+    assert f"HELM_NAMESPACE is '{live.name}', and the project's namespace is 'weather'" in said
+    assert "pass --namespace" in said
+    # What a person says to this program itself counts more, as a flag does in helm.
+    given = program.run(repository.path, "list", "--namespace", "other", "--context", cluster.context)
+    assert f"context {cluster.context}, namespace other" in given.stdout
+    assert "namespace other" in program.run(repository.path, "list", STAGING_NAMESPACE="other").stdout
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_context_is_kube_context(staging: Staging, repository: Repository, cluster: Cluster) -> None:
+    for option in ("--context", "--kube-context"):
+        done = staging.run(repository.path, "list", option, cluster.context, STAGING_KUBE_CONTEXT="nowhere")
+        assert cluster.context in done.stdout
+        assert "nowhere" in staging.run(repository.path, "list", option, "nowhere", code=OUTSIDE).stderr
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)

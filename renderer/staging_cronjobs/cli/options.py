@@ -61,7 +61,9 @@ AllowDirty = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Make every check and show what would change. Change nothing.")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Default: the setting, else as in the kubeconfig.")]
-KubeContext = Annotated[str, typer.Option(help="Default: the setting, else the current one.")]
+KubeContext = Annotated[
+    str, typer.Option("--kube-context", "--context", help="Default: the setting, else the current one.")
+]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Print a table, or JSON for programs.")]
 SentryToken = Annotated[
     str, typer.Option(help="Prefer the variable SENTRY_AUTH_TOKEN: other users of this machine can see a command line.")

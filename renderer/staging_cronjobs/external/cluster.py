@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
-from ..model.settings import Settings, seconds
+from ..model.settings import Settings, given, seconds
 from . import shell
 
 OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
@@ -20,6 +20,8 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
 NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\d+ ")  # the last: kubectl's own log
 STALE = ("(Conflict)", "(NotFound)")  # the API server's words for what is not as it was read
+HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
+HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
 
@@ -158,7 +160,11 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def connect(settings: Settings) -> Cluster:
-    """The cluster and namespace that the settings and the kubeconfig name; nothing is asked of the cluster itself."""
+    """The cluster and namespace that the settings and the kubeconfig name; nothing is asked of the cluster itself.
+
+    Raises `Usage` where variables of helm's say something else.
+    """
+    settings = _with_helms(settings)
     if settings.kube_context and settings.namespace:
         return Cluster(settings.kube_context, settings.namespace, settings.timeout)
     choice = ("--context", settings.kube_context) if settings.kube_context else ()
@@ -178,6 +184,27 @@ def connect(settings: Settings) -> Cluster:
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         raise Outside("kubectl does not print its configuration as JSON. Check it with `kubectl config view`") from None
     return Cluster(name, namespace, settings.timeout)
+
+
+def _with_helms(settings: Settings) -> Settings:
+    """The settings with helm's own variables: over the kubeconfig as in helm, and never against a project's setting."""
+    if alone := sorted(name for name in os.environ if HELM_ALONE.fullmatch(name) and os.environ[name]):
+        raise Usage(
+            f"{alone[0]} is set. It would lead helm elsewhere, and kubectl does not know it. Unset it, and put the "
+            "same into your kubeconfig"
+        )
+    for variable, name in HELM_PLACE.items():
+        value, own = os.environ.get(variable, ""), getattr(settings, name)
+        if not value or name in settings.chosen:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        if own and own != value:
+            raise Usage(
+                f"{variable} is {value!r}, and the project's {option[2:]} is {own!r}. Unset {variable}, or pass "
+                f"{option}"
+            )
+        settings = given(settings, **{name: value})
+    return settings
 
 
 def plain(result: shell.Result) -> str:

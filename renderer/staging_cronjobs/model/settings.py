@@ -37,6 +37,7 @@ class Settings:
     sentry_project: str = ""  # the slug of the project that the jobs report to
     sentry_url: str = "https://sentry.io"  # or https://us.sentry.io, https://de.sentry.io, your own server
     given: frozenset[str] = frozenset()  # the settings that an option, the environment or main's file has decided
+    chosen: frozenset[str] = frozenset()  # of these, what an option or the environment has decided
 
     @property
     def stagger_minutes(self) -> int:
@@ -45,7 +46,7 @@ class Settings:
         return int(found[1]) if found else 0
 
 
-NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given"))
+NAMES = tuple(f.name for f in fields(Settings) if f.name not in ("project", "given", "chosen"))
 # Where things are, and what a person is told to type. A stage branch's own file does not decide that: only options, the
 # environment and main's file do.
 PLACE = frozenset(
@@ -76,7 +77,7 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
     file = _pyproject(start)
     values: dict[str, Any] = {"project": file.parent, **_from_file(file)} if file else {"project": start}
     found = _from_environment(os.environ if environment is None else environment)
-    own = _checked(Settings(**(values | found), given=frozenset(found)))
+    own = _checked(Settings(**(values | found), given=frozenset(found), chosen=frozenset(found)))
     if wrong := version_source.problem(own.version_source):  # main's, which may be newer, is looked at where it is used
         raise Usage(wrong)
     return own
@@ -85,7 +86,7 @@ def load(folder: Path | None = None, environment: Mapping[str, str] | None = Non
 def given(own: Settings, **options: str) -> Settings:
     """The settings with a command's options over them; an empty one was not given."""
     named = {name: value for name, value in options.items() if value}
-    return replace(own, **named, given=own.given | named.keys())
+    return replace(own, **named, given=own.given | named.keys(), chosen=own.chosen | named.keys())
 
 
 def from_main(own: Settings, text: str, where: str) -> Settings:

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..errors import Outside, Refused, Unfinished, Usage
+from ..errors import Outside, Refused, StagingError, Unfinished, Usage
 from ..external import cluster, git, shipped
 from ..external.git import Checkout
 from ..model import parts, settings
@@ -285,7 +285,7 @@ def _namespace(own: Settings) -> str:
     """The namespace of the settings, else of the kubeconfig; Kubernetes' own default where nobody can say."""
     try:
         return cluster.connect(own).namespace
-    except Outside:  # no kubectl, or no kubeconfig: a workflow's, newly made, names no namespace either
+    except StagingError:  # no kubectl, or no kubeconfig: a workflow's, newly made, names no namespace either
         return own.namespace or "default"
 
 
