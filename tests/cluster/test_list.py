@@ -123,8 +123,7 @@ def test_all_namespaces_at_once(
         table = staging.run(repository.path, "list", "-A", "-o", "wide").stdout.splitlines()
         assert table[0].split()[:2] == ["NAMESPACE", "DATASET"]
         assert sum(line[0] in (live.name, name) for line in lines) == 6
-        # A listing of each kind, and one for the records that labels do not tell the whole of.
-        assert programs(staging, repository.path, "list", "-A") == ["kubectl"] * 3
+        assert programs(staging, repository.path, "list", "-A") == ["kubectl"] * 2
 
 
 def test_list_starts_two_programs_however_much_there_is(staging: Staging, repository: Repository) -> None:
