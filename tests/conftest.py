@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 from dataclasses import astuple
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from controlplane.fixtures import (  # noqa: F401
 from faults import Count, Matrix
 from hostile import Report, hostile  # noqa: F401
 
+HERE = Path(__file__).parent
+
 settings.register_profile("tests", deadline=None)  # a busy machine is no failure
 settings.load_profile("tests")
 # A shell that runs the tests in the background has them ignore ^C, and with them the programs that they interrupt.
@@ -45,8 +48,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The module that takes longest goes first, or at the end all others would wait for it."""
-    items.sort(key=lambda item: item.path.stem != "test_faults")
+    """What takes longest goes first, or at the end all others would wait for it."""
+    folders = ("workflows", "cluster", "chart", "unit")
+    items.sort(key=lambda item: (item.path.stem != "test_faults", folders.index(item.path.relative_to(HERE).parts[0])))
 
 
 def pytest_collection_finish() -> None:

@@ -44,8 +44,9 @@ class Project:
     def ask(self, verb: str, name: str, **spec: Any) -> str:
         """What the API server has against creating or replacing a CronJob, or warns of; nothing is changed."""
         thing = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}}
-        body = json.dumps(thing | {"spec": self.spec("update") | spec})
-        return self.staging.tool("kubectl", verb, "--dry-run=server", "-f", "-", given=body).stderr
+        ask = {"create": self.live.create, "replace": self.live.replace}[verb]
+        verdict = ask(thing | {"spec": self.spec("update") | spec}, dry_run=True)
+        return verdict.message + verdict.warnings
 
     def policy(
         self, expression: str, operations: Collection[str], seen: Callable[[], object], action: str = "Deny"
@@ -57,8 +58,7 @@ class Project:
 
     def state(self) -> list[Any]:
         """What is live, and Helm's record of it."""
-        kinds = (self.live.all("cronjobs"), self.live.all("secrets", "owner=helm"))
-        return [(t["metadata"]["name"], t["metadata"]["resourceVersion"]) for things in kinds for t in things]
+        return [self.live.state("cronjobs"), self.live.state("secrets", selector="owner=helm")]
 
 
 @pytest.fixture

@@ -72,11 +72,7 @@ class World:
 
     def snapshot(self) -> object:
         """All that a command could have changed."""
-        objects = {
-            f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
-            for kind in ("cronjobs", "jobs", "secrets", "configmaps")
-            for thing in self.live.all(kind)
-        }
+        objects = self.live.state("cronjobs", "jobs", "secrets", "configmaps")
         return objects, self.repository.git("ls-remote", "origin")
 
 

@@ -32,11 +32,7 @@ FINALIZER = "staging-cronjobs.test/held"
 
 def snapshot(live: Namespace, repository: Repository) -> tuple[object, str]:
     """All that a command could have changed, Sentry aside."""
-    objects = {
-        f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
-        for kind in ("cronjobs", "jobs", "secrets")
-        for thing in live.all(kind)
-    }
+    objects = live.state("cronjobs", "jobs", "secrets")
     return objects, repository.git("ls-remote", "origin")
 
 
@@ -142,7 +138,7 @@ def test_monitors_go_by_id_once_the_last_pod_is_gone(
     selector = f"{LABEL}release={RIDGE.release}"
     wait_until(lambda: [p for p in live.all("pods", selector) if p["status"].get("phase") == "Running"])
     (pod,) = live.names("pods", selector)
-    live.kubectl("patch", "pod", pod, "--patch", f'{{"metadata": {{"finalizers": ["{FINALIZER}"]}}}}')
+    live.patch("pods", pod, {"metadata": {"finalizers": [FINALIZER]}})
     seen: list[Any] = []
     sentry.server.inject(
         meanwhile(lambda: seen.append((live.leftovers(), live.names("pods")))), method="DELETE", times=math.inf
@@ -152,7 +148,7 @@ def test_monitors_go_by_id_once_the_last_pod_is_gone(
     time.sleep(1)  # in which it must not have gone on
     assert live.names("pods", selector) == [pod]
     assert sentry.deleted() == []
-    live.kubectl("patch", "pod", pod, "--patch", '{"metadata": {"finalizers": null}}')
+    live.patch("pods", pod, {"metadata": {"finalizers": None}})
     done = end(process)
     assert done.code == DONE, done.stderr
 
@@ -585,7 +581,7 @@ def test_a_job_that_fires_in_a_paused_release_is_suspended_to_drain(
     staging: Staging, repository: Repository, live: Namespace, staged: StagedVersion
 ) -> None:
     staging.run(repository.path, "pause", "--branch", RIDGE.branch)
-    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": false}}')
+    live.patch("cronjobs", UPDATE, {"spec": {"suspend": False}})
     make_job(live, UPDATE, managedBy="example.com/nobody")
     done = staging.run(repository.path, *CLEANUP, "--yes", "--drain", "--drain-limit", "1s", code=UNFINISHED)
     assert f"pausing release {RIDGE.release}" in done.stderr

@@ -1,6 +1,5 @@
 """Pause, resume and run: what the cluster has is put right, and no second writer is started unseen."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ def staged(staging: Staging, repository: Repository) -> StagedVersion:
 
 def patch(live: Namespace, name: str, **fields: Any) -> None:
     """What a person does."""
-    live.kubectl("patch", "cronjob", name, "--patch", json.dumps(fields))
+    live.patch("cronjobs", name, fields)
 
 
 def written(live: Namespace) -> dict[str, Any]:

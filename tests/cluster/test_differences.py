@@ -57,7 +57,7 @@ def project(staging: Staging, repository: Repository, live: Namespace) -> Projec
 
 
 def patch(live: Namespace, name: str, **spec: Any) -> None:
-    live.kubectl("patch", "cronjob", name, "--patch", json.dumps({"spec": spec}))
+    live.patch("cronjobs", name, {"spec": spec})
 
 
 def test_a_persons_patch_never_blocks_an_upgrade_and_nothing_of_it_is_left(project: Project, live: Namespace) -> None:
@@ -196,7 +196,7 @@ def test_after_a_killed_upgrade_what_ran_before_is_what_ran_and_not_what_was_kil
     record = record.replace(b'"status":"deployed"', b'"status":"pending-upgrade"')
     data = base64.b64encode(base64.b64encode(gzip.compress(record))).decode()
     edit = {"metadata": {"labels": {"status": "pending-upgrade"}}, "data": {"release": data}}
-    live.kubectl("patch", "secret", name, "--patch", json.dumps(edit))
+    live.patch("secrets", name, edit)
     project.entry["cronjobs"][0]["spec"]["schedule"] = last
     assert project.deploy(timeout="4s")["changes"]["changed"] == {"update": [f"schedule {first} → {last}"]}
 

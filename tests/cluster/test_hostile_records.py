@@ -84,7 +84,6 @@ def cronjob(name: str, more: str = "") -> str:
     return f"---\napiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {name}\n{more}spec: {{}}"
 
 
-SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # of the Jobs that no person made
 HOOK = {
     "name": "h",
     "kind": "CronJob",
@@ -129,14 +128,8 @@ FORGED: dict[str, Edit] = {
 
 
 def snapshot(live: Namespace, repository: Repository) -> object:
-    """All that a command could change, and nothing that a schedule does, which may fire while this runs."""
-    there = [(kind, thing["metadata"]) for kind in ("cronjobs", "jobs", "secrets") for thing in live.all(kind)]
-    objects = {
-        f"{kind}/{meta['name']}": [meta.get(field) for field in ("uid", "labels", "annotations", "deletionTimestamp")]
-        + [meta["generation"] if kind == "cronjobs" else meta["resourceVersion"] if kind == "secrets" else ""]
-        for kind, meta in there
-        if SCHEDULED not in (meta.get("annotations") or {})
-    }
+    """All that a command could change."""
+    objects = live.state("cronjobs", "jobs", "secrets")
     return objects, repository.git("ls-remote", "origin")
 
 

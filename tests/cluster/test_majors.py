@@ -39,7 +39,7 @@ def test_a_release_of_one_major_is_upgraded_by_the_other_and_back(
 
     def patch(schedule: str) -> None:
         """A person's, between two deploys: it neither blocks the next one nor outlives it."""
-        live.kubectl("patch", "cronjob", f"{RELEASE}-update", "--patch", json.dumps({"spec": {"schedule": schedule}}))
+        live.patch("cronjobs", f"{RELEASE}-update", {"spec": {"schedule": schedule}})
 
     installed = deploy(first, "1")
     assert len(installed) == 3
@@ -71,7 +71,7 @@ def test_a_release_that_helm_4_applied_server_side_is_upgraded_by_both_majors_wh
         variable = {"name": f"DEBUG{number}", "value": "x"}
         pod = {"spec": {"containers": [{"name": "worker", "env": [variable]}]}}
         spec = {"schedule": "1 1 1 1 1", "jobTemplate": {"spec": {"template": pod}}}
-        live.kubectl("patch", "cronjob", name, "--patch", json.dumps({"spec": spec}))
+        live.patch("cronjobs", name, {"spec": spec})
         runner = Staging({**staging.environment, "PATH": tools_path(binaries.path(helm))})
         runner.run(repository.path, "deploy", *target)
         now = live.get("cronjobs", name)["spec"]

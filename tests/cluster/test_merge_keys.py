@@ -233,9 +233,8 @@ def test_every_merged_list_is_what_was_asked_for_at_every_step(release: Release)
         release.deploy([*asked.values()])
         release.check(asked)
         if asked is first:
-            patch = json.dumps({"status": FIRED})
             for name in release.live.names("cronjobs"):
-                release.live.kubectl("patch", "cronjob", name, "--subresource=status", "--patch", patch)
+                release.live.patch("cronjobs", name, {"status": FIRED}, subresource="status")
     marks = kept(release)
     assert all(status == FIRED for _, status in marks.values())
     release.staging.run(release.folder, "pause", *release.branch)

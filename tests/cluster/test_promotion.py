@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pytest
 
-from live import IMAGE, Namespace, Staging, wait_until
+from live import IMAGE, Namespace, Staging, end, wait_until
 from repositories import Repository, stage_branch
 from staged import RUN_SECONDS, install
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -66,7 +65,7 @@ def test_a_version_that_main_has_too_stops_production_until_it_is_paused(
     assert "It is paused now. To remove it: staging cleanup --promoted" in done.stderr
     assert suspended(live) == {True}
     assert "it is paused" in staging.run(repository.path, "guard").stderr
-    live.kubectl("patch", "cronjob", NAMES[1], "--patch", '{"spec": {"suspend": false}}')
+    live.patch("cronjobs", NAMES[1], {"spec": {"suspend": False}})
     assert f"CronJob {NAMES[1]} is not suspended" in staging.run(repository.path, "guard", code=REFUSED).stderr
     assert NAMES[0] not in staging.run(repository.path, "guard", code=REFUSED).stderr.replace(RIDGE.release, "", 1)
 
@@ -101,13 +100,16 @@ def test_a_job_that_runs_is_waited_for_and_stopped_only_when_asked(
     assert f"{name} still run after 2s" in said and "--stop" in said
     assert live.jobs_of(NAMES[0])
     # As a pod that takes its time to end would hold it.
-    live.kubectl("patch", "job", name, "--type=merge", "--patch", '{"metadata": {"finalizers": ["example.org/held"]}}')
-    free = ("patch", "job", name, "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
-    later = Timer(8, live.kubectl, free)
-    later.start()
-    done = staging.run(repository.path, "guard", "--pause", "--wait", "1s", "--stop")
-    later.join()
-    assert f"deleting {name}" in done.stderr and "still run after" not in done.stderr
+    live.patch("jobs", name, {"metadata": {"finalizers": ["example.org/held"]}}, how="merge")
+    process = staging.start(repository.path, "guard", "--pause", "--wait", "1s", "--stop")
+    assert process.stderr
+    lines: list[str] = []
+    for line in process.stderr:
+        lines.append(line)
+        if line == f"waiting for 1 running Jobs: {name}\n" and lines.count(line) == 2:  # since it was deleted
+            live.patch("jobs", name, {"metadata": {"finalizers": None}}, how="merge")
+    assert end(process).code == 0, lines
+    assert f"deleting {name}\n" in lines and "still run after" not in "".join(lines)
     wait_until(lambda: not live.jobs_of(NAMES[0]), what="the Job is gone")
 
 

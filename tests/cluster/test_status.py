@@ -232,7 +232,7 @@ def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository
     install(staging, repository, RIDGE)
     push(repository, RIDGE)
     status = {"lastScheduleTime": "2026-01-05T09:00:00Z", "lastSuccessfulTime": "2026-01-04T09:00:00Z"}
-    live.kubectl("patch", "cronjob", UPDATE, "--subresource=status", "--patch", json.dumps({"status": status}))
+    live.patch("cronjobs", UPDATE, {"status": status}, subresource="status")
     version = told(staging, repository)
     assert f"the run of {UPDATE} at 2026-01-05T09:00:00Z did not succeed, and its Job is gone" in problems(version)
     (row,) = staging.run(repository.path, "list", "-o", "json").json
@@ -247,7 +247,7 @@ def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository
 def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository, live: Namespace) -> None:
     install(staging, repository, RIDGE)
     push(repository, RIDGE)
-    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": true, "schedule": "1 1 1 1 1"}}')
+    live.patch("cronjobs", UPDATE, {"spec": {"suspend": True, "schedule": "1 1 1 1 1"}})
     live.delete("cronjobs", VALIDATE)
     version = told(staging, repository)
     assert problems(version) == [
@@ -260,7 +260,7 @@ def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository
     assert told(staging, repository)["problems"] == []
 
     staging.run(repository.path, "pause", RIDGE.branch)
-    live.kubectl("patch", "cronjob", UPDATE, "--patch", '{"spec": {"suspend": false}}')
+    live.patch("cronjobs", UPDATE, {"spec": {"suspend": False}})
     version = told(staging, repository)
     assert problems(version) == [f"CronJob {UPDATE} is not suspended, but the version is paused"]
     staging.run(repository.path, *commands(version)[0].split()[1:])

@@ -81,11 +81,7 @@ class World:
 
     def snapshot(self) -> object:
         """All that a sweep could have changed."""
-        objects = {
-            f"{kind}/{thing['metadata']['name']}": thing["metadata"]["resourceVersion"]
-            for kind in ("cronjobs", "jobs", "secrets")
-            for thing in self.live.all(kind)
-        }
+        objects = self.live.state("cronjobs", "jobs", "secrets")
         heads = self.repository.git("ls-remote", str(self.repository.remote))
         return objects, heads, self.sentry.slugs(), self.sentry.deleted()
 

@@ -1,6 +1,5 @@
 """A deploy that is done says so, in whatever locale, and says what the cluster has."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 
@@ -79,7 +78,7 @@ def test_list_shows_what_a_person_left(staging: Staging, repository: Repository,
 
     def listed(suspend: bool) -> tuple[list[str], bool, dict[str, bool]]:
         """The lines, and the JSON, of `list` once a person has patched `update`."""
-        live.kubectl("patch", "cronjob", update, "--patch", json.dumps({"spec": {"suspend": suspend}}))
+        live.patch("cronjobs", update, {"spec": {"suspend": suspend}})
         (row,) = staging.run(repository.path, "list", "-o", "json").json
         lines = [" ".join(line.split()) for line in staging.run(repository.path, "list").stdout.splitlines()[1:]]
         return lines, row["paused"], {job["key"]: job["suspend"] for job in row["jobs"]}

@@ -33,7 +33,10 @@ WRAPPER = """#!/bin/sh
 # The real program of this name; its whole process group is killed before or after the call that FAULT_KILL counts.
 tool=${0##*/}
 echo "$tool $*" >> "$FAULT_CALLS"
-call=$(wc -l < "$FAULT_CALLS" | tr -d ' ')
+case $FAULT_KILL in
+before* | after*) call=$(wc -l < "$FAULT_CALLS" | tr -d ' ') ;;
+*) PATH=$FAULT_PATH exec "$tool" "$@" ;;
+esac
 [ "$FAULT_KILL" = "before $call" ] && kill -KILL 0
 PATH=$FAULT_PATH
 export PATH

@@ -125,6 +125,7 @@ class Verdict:
 
     code: int
     body: dict[str, Any]
+    warnings: str = ""
 
     @property
     def accepted(self) -> bool:
@@ -133,6 +134,10 @@ class Verdict:
     @property
     def message(self) -> str:
         return self.body.get("message", "")
+
+
+SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # of the Jobs that no person made
+WRITTEN = {"cronjobs": "generation", "secrets": "resourceVersion", "configmaps": "resourceVersion"}
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,16 @@ class Namespace:
         answer.raise_for_status()
         return answer.json()["items"]
 
+    def state(self, *kinds: str, selector: str = "") -> dict[str, object]:
+        """All of such objects that a command could change, and nothing that a schedule does, which may fire meanwhile."""
+        found: dict[str, object] = {}
+        for kind in kinds:
+            for meta in (thing["metadata"] for thing in self.all(kind, selector)):
+                marks = {part: meta.get(part) for part in ("uid", "labels", "annotations", "deletionTimestamp")}
+                if SCHEDULED not in (meta.get("annotations") or {}):
+                    found[f"{kind}/{meta['name']}"] = marks | {"written": meta.get(WRITTEN.get(kind, ""))}
+        return found
+
     def names(self, kind: str, selector: str = "") -> list[str]:
         """The names of such objects, sorted."""
         return sorted(found["metadata"]["name"] for found in self.all(kind, selector))
@@ -165,12 +180,31 @@ class Namespace:
         """Ask the API server to create an object; gives its verdict."""
         kind = f"{thing['kind'].lower()}s{'?dryRun=All' if dry_run else ''}"
         answer = self.client.post(version=thing["apiVersion"], namespace=self.name, url=kind, json=dict(thing))
-        return Verdict(answer.status_code, answer.json())
+        return Verdict(answer.status_code, answer.json(), answer.headers.get("Warning", ""))
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object without waiting for what it owns."""
         answer = self.client.delete(
             version=_version(kind), namespace=self.name, url=f"{kind}/{name}", json={"propagationPolicy": "Background"}
+        )
+        answer.raise_for_status()
+
+    def replace(self, thing: Mapping[str, Any], *, dry_run: bool = False) -> Verdict:
+        """Ask the API server to put an object in place of the one of its name; gives its verdict."""
+        url = f"{thing['kind'].lower()}s/{thing['metadata']['name']}{'?dryRun=All' if dry_run else ''}"
+        answer = self.client.put(version=thing["apiVersion"], namespace=self.name, url=url, json=dict(thing))
+        return Verdict(answer.status_code, answer.json(), answer.headers.get("Warning", ""))
+
+    def patch(
+        self, kind: str, name: str, change: Mapping[str, Any], *, subresource: str = "", how: str = "strategic-merge"
+    ) -> None:
+        """Patch an object as `kubectl patch` does."""
+        answer = self.client.patch(
+            version=_version(kind),
+            namespace=self.name,
+            url=f"{kind}/{name}{subresource and f'/{subresource}'}?fieldManager=kubectl-patch",
+            headers={"Content-Type": f"application/{how}-patch+json"},
+            json=dict(change),
         )
         answer.raise_for_status()
 

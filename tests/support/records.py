@@ -36,4 +36,4 @@ def forge(live: Namespace, release: str, edit: Edit) -> None:
 
 def write(live: Namespace, name: str, patch: dict[str, Any]) -> None:
     """Patch a Secret."""
-    live.kubectl("patch", "secret", name, "--type=merge", "--patch", json.dumps(patch))
+    live.patch("secrets", name, patch, how="merge")

@@ -35,8 +35,8 @@ def waiting(live: Namespace, job: str, reason: str, message: str) -> None:
     state = {"waiting": {"reason": reason, "message": message}}
     container = live.get("pods", name)["spec"]["containers"][0]
     entry = {"name": container["name"], "image": container["image"], "imageID": "", "ready": False, "restartCount": 0}
-    status = json.dumps({"status": {"containerStatuses": [{**entry, "state": state}]}})
-    live.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", "--patch", status)
+    status = {"status": {"containerStatuses": [{**entry, "state": state}]}}
+    live.patch("pods", name, status, subresource="status", how="merge")
 
 
 def over(live: Namespace, job: str) -> bool:

@@ -96,10 +96,10 @@ def create_production(repository: Repository) -> None:
 
 
 def production() -> list[tuple[str, int, str]]:
-    """Name, generation and resource version of every CronJob that is not staged."""
+    """Name, generation and UID of every CronJob that is not staged."""
     listed = run(Path.cwd(), ["kubectl", "get", "cronjobs", "-l", "!staging-cronjobs/release", "-o", "json"])
     found = [c["metadata"] for c in json.loads(listed)["items"]]
-    return [(m["name"], m["generation"], m["resourceVersion"]) for m in found]
+    return [(m["name"], m["generation"], m["uid"]) for m in found]
 
 
 def title(text: str) -> None:
