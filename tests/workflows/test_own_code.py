@@ -210,14 +210,16 @@ def test_the_old_code_goes_step_by_step_and_old_branches_stage_with_releases(tea
                 team.types(block.replace("staging init --env", "staging init --yes --env"))
                 continue
             edits += 1
-            if language == "python":
+            if language == "py":
                 team.change(MAIN, IMPORT, "")
                 team.change(MAIN, COMMANDS, "")
                 team.change(MAIN, NAME, f"{block}\n\n{NAME}")
             elif language == "toml":
                 groups, _, settings = block.partition("[tool.staging-cronjobs]\n")
                 team.change("pyproject.toml", "dev = []\n", groups.partition("\n")[2].strip() + "\n")
-                team.change("pyproject.toml", "[tool.staging-cronjobs]\n", f"[tool.staging-cronjobs]\n{settings}")
+                datasets, _, more = settings.partition("\n")
+                assert datasets.partition(" #")[0] in (team.repository.path / "pyproject.toml").read_text()
+                team.change("pyproject.toml", "[tool.staging-cronjobs]\n", f"[tool.staging-cronjobs]\n{more}")
             else:
                 text = (team.repository.path / DEPLOY).read_text()
                 team.repository.write(DEPLOY, parts.into(text, {"quality.checks": block}))
