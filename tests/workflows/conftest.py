@@ -1,5 +1,7 @@
 """Fixtures for tests that run the workflows of `staging init`."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
+import acting
 from acting import Hub, World, adopt, make_programs
 from controlplane.cluster import Cluster
 from controlplane.fixtures import fresh_namespace
@@ -71,3 +74,16 @@ def install_by_hand(
         install(Staging({**cluster.environment(), **environment}), world.repository, staged)
 
     return install_by_hand
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv finds the package as if on an index, and of all others the versions that this repository has."""
+    wheels, versions = tmp_path / "wheels", tmp_path / "versions.txt"
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
+    subprocess.run(build, cwd=acting.ROOT, check=True, capture_output=True)
+    export = ("export", "--quiet", "--frozen", "--all-groups", "--no-emit-project", "--no-hashes")
+    command = [acting.uv(), *export, "--output-file", str(versions)]
+    subprocess.run(command, cwd=acting.ROOT, env=acting.uv_environment(), check=True, capture_output=True)
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_CONSTRAINT", str(versions))

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,19 +116,6 @@ def world(kube_cluster: ConnectedCluster, cluster: Cluster, namespace: str, prog
     kubeconfig.write_text(json.dumps(docs._kubeconfig(cluster, live.name)))
     own = {"KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": cluster.environment()["KUBECACHEDIR"]}
     return World(repository, Hub(tmp_path / "hub", repository, programs, own), live, {})
-
-
-@pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv finds the package as if on an index, and of all others the versions that this repository has."""
-    wheels, versions = tmp_path / "wheels", tmp_path / "versions.txt"
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
-    subprocess.run(build, cwd=docs.ROOT, check=True, capture_output=True)
-    export = ("export", "--quiet", "--frozen", "--all-groups", "--no-emit-project", "--no-hashes")
-    command = [acting.uv(), *export, "--output-file", str(versions)]
-    subprocess.run(command, cwd=docs.ROOT, env=acting.uv_environment(), check=True, capture_output=True)
-    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
-    monkeypatch.setenv("UV_CONSTRAINT", str(versions))
 
 
 @pytest.fixture

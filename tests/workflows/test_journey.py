@@ -72,6 +72,9 @@ def story(make_world: Callable[[], World], install_by_hand: Callable[[World, Sta
     world.sentry.check_in(*names(SNOW))
     for action in ("pause", "resume", "run"):
         story.tell(action, hub.dispatch, action, SNOW.branch, "update" if action == "run" else "")
+    for action in ("list", "status"):
+        story.tell(action, hub.dispatch, action, "")
+    story.tell("status of one", hub.dispatch, "status", WIND.branch)
     world.sentry.check_in(*names(SNOW), *names(WIND), PRODUCTION)
 
     story.tell("not deleted", hub.delete, SNOW.branch)
@@ -113,7 +116,7 @@ def test_each_event_runs_its_jobs_and_no_others(story: Story) -> None:
     jobs = {name: " ".join(sorted(run.jobs)) for name, run in story.runs.items()}
     assert jobs == {
         **dict.fromkeys(("first", "same commit", "second", "late"), "deploy image quality"),
-        **dict.fromkeys(("pause", "resume", "run"), "operate"),
+        **dict.fromkeys(("pause", "resume", "run", "list", "status", "status of one"), "operate"),
         **dict.fromkeys(("not deleted", "deleted", "deleted again", "by hand"), "cleanup"),
         "tag deleted": "",
         **dict.fromkeys(("reported", "swept"), "sweep"),
@@ -121,11 +124,13 @@ def test_each_event_runs_its_jobs_and_no_others(story: Story) -> None:
 
 
 def test_every_step_runs_or_is_listed_here(story: Story) -> None:
-    left_out = {name: [step for job in run.jobs for step in run.not_run(job)] for name, run in story.runs.items()}
+    left_out = {
+        name: [step for job in run.jobs for step in sorted(run.not_run(job))] for name, run in story.runs.items()
+    }
     assert {name: steps for name, steps in left_out.items() if steps} == {
-        "pause": ["Run a job"],
-        "resume": ["Run a job"],
-        "run": ["Pause or resume"],
+        **{key: ["List or status", "Run a job"] for key in ("pause", "resume")},
+        "run": ["List or status", "Pause or resume"],
+        **{key: ["Pause or resume", "Run a job"] for key in ("list", "status", "status of one")},
     }
 
 
@@ -168,6 +173,15 @@ def test_a_version_is_paused_with_its_monitors_resumed_and_run_by_hand(story: St
     started = [name for name in story.after["run"] if name.startswith(f"jobs/{SNOW.job_name('update')}-")]
     assert len(started) == 1
     assert not [name for name in story.after["resume"] if name.startswith("jobs/")]
+
+
+def test_what_is_staged_is_in_the_summary_of_the_run(story: Story) -> None:
+    listed, status, one = (story.runs[name].summary for name in ("list", "status", "status of one"))
+    for summary in (listed, status):
+        assert summary.startswith("### Staged versions\n")
+        assert SNOW.dataset_id in summary and WIND.dataset_id in summary
+    assert WIND.dataset_id in one and SNOW.dataset_id not in one
+    assert story.after["status of one"] == story.after["run"]
 
 
 def test_a_deletion_takes_the_version_away_with_its_monitors(story: Story) -> None:

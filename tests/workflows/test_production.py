@@ -31,9 +31,8 @@ def printed_step(world: World) -> dict[str, str]:
 def add_production(world: World) -> None:
     """A workflow of the team's own that deploys production from main."""
     operate = read(CLEANUP)["jobs"]["operate"]
-    before = [
-        step for step in operate["steps"] if step["name"] not in ("Pause or resume", "Run a job", "Install staging")
-    ]
+    own = ("List or status", "Pause or resume", "Run a job", "Install staging")
+    before = [step for step in operate["steps"] if step["name"] not in own]
     steps = [*before, printed_step(world), {"name": "Apply", "run": "echo production is deployed"}]
     job = {"runs-on": operate["runs-on"], "environment": "staging", "steps": steps}
     stream = io.StringIO()

@@ -18,7 +18,7 @@ OWN = "vars.STAGING_ENVIRONMENT || 'staging'"  # `staging init --environment` pu
 BRANCH = "staging-${{ %s }}"
 GITS = (  # the steps that ask the remote
     *(("deploy", "Deploy"), ("cleanup", "Clean up"), ("sweep", "Sweep")),
-    *(("operate", "Pause or resume"), ("operate", "Run a job")),
+    *(("operate", "Pause or resume"), ("operate", "Run a job"), ("operate", "List or status")),
 )
 
 

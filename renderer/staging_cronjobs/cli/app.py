@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from . import operators, project
+from . import completion, operators, project
 
 app = typer.Typer(
     name="staging",
@@ -33,3 +33,4 @@ def program(
 
 app.add_typer(operators.app)  # the order of the help
 app.add_typer(project.app)
+app.add_typer(completion.app)

@@ -57,6 +57,7 @@ def list_command(
     """List the jobs of the staged versions in the namespace, with their last and next runs."""
     from dataclasses import replace
     from datetime import UTC, datetime
+    from functools import partial
 
     from ..external import cluster as clusters
     from ..output import terminal
@@ -65,7 +66,8 @@ def list_command(
     cluster = replace(clusters.connect(settings_for(namespace, kube_context)), everywhere=everywhere)
     wide, as_json = output is ListOutput.wide, output is ListOutput.json
     rows = inventory.rows(cluster)
-    terminal.releases(rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
+    show_rows = partial(terminal.releases, rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
+    show_rows() if as_json else shown("Staged versions", show_rows)
     for row in rows if not as_json else ():
         if row["problem"]:
             say(f"{row['release']} is {row['status']}: {row['problem']}")
