@@ -41,16 +41,22 @@ def problems(seen: Seen) -> Iterator[Problem]:
         yield from _of_runs(job, cronjob, seen)
 
 
-def notes(version: Standing) -> Iterator[Problem]:
-    """What is right as it is, and worth knowing."""
+def notes(version: Standing, backfill: str) -> Iterator[Problem]:
+    """What is right as it is, and worth knowing. `backfill` is main's command that fills the stores; perhaps none."""
     if version.status in helm_record.GOING:
         return
     if version.legacy:
         yield Problem(f"main is at {version.main}: this is a legacy version, kept until you clean it up")
     if version.paused and version.main != version.version:
         waits = not version.legacy and not any(job.last_success for job in version.jobs)
-        text = "it is paused, and waits for its first backfill. After that:" if waits else "it is paused. To go on:"
-        yield Problem(text, (_staging("resume", version.branch),))
+        resume = _staging("resume", version.branch)
+        if waits and backfill:
+            yield Problem(
+                "it is paused, and waits for its first backfill. Do that, then resume it:", (backfill, resume)
+            )
+        else:
+            text = "it is paused, and waits for its first backfill. After that:" if waits else "it is paused. To go on:"
+            yield Problem(text, (resume,))
     if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
         text = f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}"
         yield Problem(text, (_staging("pause", version.branch),) if version.paused else ())
