@@ -50,6 +50,25 @@ def test_a_version_as_it_should_be(staging: Staging, repository: Repository) -> 
     assert version["problems"] == version["notes"] == []
 
 
+def test_a_first_deploy_that_waits_is_told_mains_own_backfill(staging: Staging, repository: Repository) -> None:
+    text = (repository.path / "pyproject.toml").read_text()
+    main, branch = (f'{text}backfill = "{program} {{dataset_id}} --image {{image}}"\n' for program in ("fill", "evil"))
+    repository.write("pyproject.toml", main)
+    repository.commit("Say how to backfill")
+    repository.push("main")
+    made = install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    staging.run(repository.path, "pause", RIDGE.branch)
+    repository.git("checkout", "--quiet", "-b", RIDGE.branch)
+    repository.write("pyproject.toml", branch)
+    (note,) = told(staging, repository)["notes"]
+    assert note["text"] == "it is paused, and waits for its first backfill. Do that, then resume it:"
+    assert note["commands"] == [f"fill ridge-snow --image {made.record.image}", f"staging resume {RIDGE.branch}"]
+    assert f"      {note['commands'][0]}\n" in staging.run(repository.path, "status", COLUMNS="20").stdout
+    staging.run(repository.path, "resume", RIDGE.branch)
+    assert told(staging, repository)["notes"] == []
+
+
 def test_nothing_staged(staging: Staging, repository: Repository) -> None:
     assert "No staged versions in" in staging.run(repository.path, "status", "--check").stdout
 

@@ -17,12 +17,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -34,6 +36,7 @@ from rich.text import Text
 
 import compatibility
 from controlplane import binaries, cluster
+from live import EXIT_CODE, RUN_SECONDS
 from repositories import Repository, make_repository
 from staging_cronjobs import cli, errors
 from staging_cronjobs.model import settings
@@ -44,8 +47,11 @@ FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md")), *sorted(RO
 PACKAGE = ROOT / "renderer" / "staging_cronjobs"
 LAYERS = ("cli", "output", "verbs", "external", "model")
 CHART = ROOT / "charts" / "staging-cronjobs"
-TERMINAL = ROOT / "docs" / "terminal.svg"
-TERMINAL_STEPS = ("deploy", "list", "cleanup")
+PICTURES = {  # each with its title, and the steps that it shows
+    ROOT / "docs" / "terminal.svg": ("a staged version, from deploy to cleanup", ("deploy", "list", "cleanup")),
+    ROOT / "docs" / "status.svg": ("what is wrong, and when jobs fire", ("status", "timeline")),
+}
+CLOCK = ROOT / "tests" / "support" / "standins" / "clock"
 
 PART = re.compile(
     r"(?P<marker><!-- (?P<kind>output|session|table): (?P<name>[^>\n]+) -->\n)"
@@ -60,6 +66,15 @@ TIME = re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\b
 SOME_TIME = "Mon Jan  5 09:00:00 2026"
 MOMENT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")  # as Kubernetes writes it
 SOME_MOMENT = "2026-01-05T09:00:00Z"
+LATER = timedelta(minutes=30)  # after the session began, as ages are shown: then all of them have two digits
+AGE = re.compile(r"\b[23]\dm\b")  # what then is that old, on a slow machine too
+FIRES = re.compile(r"\b\d\d:(15|45) UTC")  # when its jobs fire, every six hours
+ALERT, RUNNING = "update-29926541", "validate-29926571"  # the ends of the names of a Job that fails, and one that runs
+BACKFILL = "uv run main {dataset_id} backfill-kubernetes --docker-image {image}"
+LOG = "Traceback (most recent call last):\nValueError: no such band\n"  # kwok's nodes keep no logs
+WRITERS = (
+    "-o custom-columns='NAME:.metadata.name,SUSPENDED:.spec.suspend,WRITTEN BY:.metadata.managedFields[*].manager'"
+)
 
 CODES = {
     0: "Done.",
@@ -80,11 +95,13 @@ def main() -> int:
     if write:
         for file in FILES:
             file.write_text(generated(file, shown))
-        TERMINAL.write_text(picture(shown))
+        for file in PICTURES:
+            file.write_text(picture(file, shown))
         CHART_README.write_text(chart_readme())
         compatibility.PAGE.write_text(compatibility.written())
     found = [difference for file in FILES for difference in differences(file, shown)]
-    found += picture_differences(shown) + difference(CHART_README, chart_readme())
+    found += [difference for file in PICTURES for difference in picture_differences(file, shown)]
+    found += difference(CHART_README, chart_readme())
     found += difference(compatibility.PAGE, compatibility.written())
     sys.stdout.writelines(found)
     return 1 if found else 0
@@ -103,11 +120,11 @@ def difference(file: Path, new: str) -> list[str]:
     )
 
 
-def picture_differences(shown: Mapping[str, str]) -> list[str]:
-    """A diff from the text in the picture to the session's."""
-    old = picture_lines(TERMINAL.read_text()) if TERMINAL.exists() else []
-    new = terminal(shown).splitlines()
-    name = str(TERMINAL.relative_to(ROOT))
+def picture_differences(file: Path, shown: Mapping[str, str]) -> list[str]:
+    """A diff from the text in a picture to the session's."""
+    old = picture_lines(file.read_text()) if file.exists() else []
+    new = terminal(file, shown).splitlines()
+    name = str(file.relative_to(ROOT))
     return [f"{line}\n" for line in difflib.unified_diff(old, new, name, f"{name} (make docs)", lineterm="")]
 
 
@@ -214,12 +231,12 @@ class Shell:
     environment: Mapping[str, str]
     namespace: str
 
-    def show(self, line: str, code: int = 0) -> str:
+    def show(self, line: str, code: int = 0, more: Mapping[str, str] | None = None) -> str:
         """The command and what it says, as readers see it; fails when it ends with another exit code."""
         done = subprocess.run(
             ["sh", "-c", line],
             cwd=self.repository.path,
-            env=dict(self.environment),
+            env={**self.environment, **(more or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -229,6 +246,24 @@ class Shell:
             raise RuntimeError(f"{line}: exit code {done.returncode}, not {code}: {done.stdout}")
         said = MOMENT.sub(SOME_MOMENT, TIME.sub(SOME_TIME, done.stdout.replace(self.namespace, NAMESPACE))).expandtabs()
         return "\n".join(line.rstrip() for line in [f"$ {line}", *said.splitlines()])
+
+    def show_at(self, moment: datetime, line: str, more: Mapping[str, str] | None = None) -> str:
+        """The same with the program's clock stopped: ages, and times of the day, are the same each time."""
+        clock = {"PYTHONPATH": str(CLOCK), "STOPPED_AT": moment.isoformat()}
+        said = self.show(line, more={**clock, **(more or {})})
+        for days, day in enumerate(("2026-01-05", "2026-01-06")):
+            said = said.replace(f"{moment + timedelta(days=days):%Y-%m-%d}", day)
+        return FIRES.sub(r"18:\1 UTC", AGE.sub(f"{LATER.seconds // 60}m", said))
+
+    def run(self, *command: str, given: str = "") -> str:
+        """What a command that readers do not see prints."""
+        environment = dict(self.environment)
+        done = subprocess.run(
+            command, cwd=self.repository.path, env=environment, input=given, text=True, capture_output=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)}: {done.stderr}")
+        return done.stdout
 
 
 def run_session(repository: Repository, plane: cluster.Cluster, namespace: str, tools: str) -> dict[str, str]:
@@ -260,14 +295,35 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
         commit = repository.stage(DATASET, version)
         return f"stage/{DATASET}/v{version}", f"example.registry/weather:{commit[:12]}"
 
+    began, release = datetime.now(UTC).replace(microsecond=0), f"staging-{DATASET}-v0-2-0"
+    later, afternoon = began + LATER, began.replace(hour=14, minute=5, second=0)
+    repository.write("pyproject.toml", f'{(repository.path / "pyproject.toml").read_text()}backfill = "{BACKFILL}"\n')
+    repository.commit("Say how to backfill")
+    repository.push("main")
     shell.show("kubectl create secret generic sentry")  # jobs name it: without it a deploy warns
+    _put_in_production(shell)
     yield "check", shell.show("staging check")
 
     branch, image = stage("0.2.0")
     yield "deploy", shell.show(f"staging deploy --branch {branch} --docker-image {image}")
     other, other_image = stage("1.0.0")
     yield "deploy paused", shell.show(f"staging deploy --branch {other} --docker-image {other_image} --paused")
-    yield "list", shell.show("staging list")
+    for key in ("update", "validate"):
+        _tell_of_runs(shell, f"{release}-{key}", later - timedelta(minutes=18), later - timedelta(minutes=16))
+    yield "list", shell.show_at(later, "staging list")
+    yield "timeline", shell.show_at(afternoon, f"staging timeline --dataset-id {DATASET}")
+
+    _start(shell, f"{release}-update", f"{release}-{ALERT}", {RUN_SECONDS: "0", EXIT_CODE: "3"})
+    shell.run("kubectl", "wait", "--for=condition=failed", f"job/{release}-{ALERT}", "--timeout=60s")
+    _tell_of_runs(shell, f"{release}-update", datetime.now(UTC), began - timedelta(hours=6))
+    yield "list failed", shell.show_at(later, "staging list")
+    yield "status", shell.show_at(later, "staging status")
+    yield "status of one", shell.show_at(later, f"staging status {release}-{ALERT}")
+    yield "logs", shell.show_at(later, f"staging logs {release}-{ALERT}", {"PATH": _with_log(shell)})
+    yield "production", shell.show(f"kubectl get cronjobs -l '!staging-cronjobs/release' {WRITERS}")
+    _start(shell, f"{release}-validate", f"{release}-{RUNNING}", {RUN_SECONDS: "3600"})
+    yield "stop", shell.show(f"staging pause {release}-{ALERT} --stop-running")
+    yield "go on", shell.show(f"staging resume {release}")
     yield "resume", shell.show(f"staging resume --dataset-id {DATASET} --version 1.0.0")
     yield "pause", shell.show(f"staging pause --dataset-id {DATASET} --version 1.0.0")
 
@@ -293,23 +349,57 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
     yield "nothing", shell.show("staging list")
 
 
+def _put_in_production(shell: Shell) -> None:
+    """The dataset's own jobs, as main has them."""
+    (dataset,) = [d for d in json.loads(shell.run("staging", "catalogue")) if d["dataset_id"] == DATASET]
+    objects = {"apiVersion": "v1", "kind": "List", "items": dataset["cronjobs"]}
+    shell.run("kubectl", "create", "-f", "-", given=json.dumps(objects))
+
+
+def _tell_of_runs(shell: Shell, cronjob: str, last: datetime, succeeded: datetime) -> None:
+    """Write into a CronJob's status what its controller would: its last run, and the last that succeeded."""
+    status = {"lastScheduleTime": last, "lastSuccessfulTime": succeeded}
+    patch = json.dumps({"status": {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in status.items()}})
+    shell.run("kubectl", "patch", "cronjob", cronjob, "--subresource=status", "--type=merge", "--patch", patch)
+
+
+def _start(shell: Shell, cronjob: str, name: str, how: Mapping[str, str]) -> None:
+    """A Job of a CronJob; annotations of its pod say how it ends, and when."""
+    made = shell.run("kubectl", "create", "job", f"--from=cronjob/{cronjob}", name, "--dry-run=client", "-o", "json")
+    job = json.loads(made)
+    job["spec"]["template"]["metadata"] |= {"annotations": dict(how)}
+    shell.run("kubectl", "create", "-f", "-", given=json.dumps({**job, "spec": job["spec"] | {"backoffLimit": 0}}))
+
+
+def _with_log(shell: Shell) -> str:
+    """A PATH whose kubectl says what a kubelet would."""
+    search, folder = shell.environment["PATH"], shell.repository.path.parent / "kubelet"
+    folder.mkdir()
+    (folder / "log").write_text(LOG)
+    kubectl = folder / "kubectl"
+    real = shutil.which("kubectl", path=search)
+    kubectl.write_text(f'#!/bin/sh\n[ "$1" = logs ] || exec {real} "$@"\ncat {folder}/log\n')
+    kubectl.chmod(0o755)
+    return f"{folder}{os.pathsep}{search}"
+
+
 def _kubeconfig(plane: cluster.Cluster, namespace: str) -> dict[str, Any]:
     view = json.loads(plane.kubectl("config", "view", "--raw", "--flatten", "--minify", "--output=json"))
     context = view["contexts"][0]["context"] | {"namespace": namespace}
     return view | {"contexts": [{"name": CONTEXT, "context": context}], "current-context": CONTEXT}
 
 
-# -- the picture -------------------------------------------------------------------------------------------------------
+# -- the pictures ------------------------------------------------------------------------------------------------------
 
 
-def terminal(shown: Mapping[str, str]) -> str:
-    """The text of the picture."""
-    return "\n\n".join(shown[step] for step in TERMINAL_STEPS)
+def terminal(file: Path, shown: Mapping[str, str]) -> str:
+    """The text of a picture."""
+    return "\n\n".join(shown[step] for step in PICTURES[file][1])
 
 
-def picture(shown: Mapping[str, str]) -> str:
+def picture(file: Path, shown: Mapping[str, str]) -> str:
     """It as an SVG, which asks no other address for a font."""
-    text = terminal(shown)
+    text = terminal(file, shown)
     width = max(map(len, text.splitlines()))
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     for line in text.splitlines():
@@ -317,7 +407,7 @@ def picture(shown: Mapping[str, str]) -> str:
         styled.stylize("bold green", 0, 1 if line.startswith("$ ") else 0)
         console.print(styled, soft_wrap=True, highlight=False)
     frame = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    svg = console.export_svg(title="a staged version, from deploy to cleanup", unique_id="terminal", code_format=frame)
+    svg = console.export_svg(title=PICTURES[file][0], unique_id=file.stem, code_format=frame)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 

@@ -48,8 +48,11 @@ def show_json(value: Any) -> None:
 
 
 def write(text: str, stream: TextIO) -> None:
-    """Print as it is, but for characters that the stream's encoding lacks: these are shown as their escapes."""
-    print(encodable(text, stream), file=stream, flush=stream is sys.stderr)
+    """Print as it is, but for characters that the stream's encoding lacks: these are shown as their escapes.
+
+    At once, so that what goes to both streams stands in a log in this order.
+    """
+    print(encodable(text, stream), file=stream, flush=True)
 
 
 def inert(text: str) -> str:

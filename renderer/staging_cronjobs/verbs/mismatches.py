@@ -41,19 +41,22 @@ def problems(seen: Seen) -> Iterator[Problem]:
         yield from _of_runs(job, cronjob, seen)
 
 
-def notes(version: Standing) -> Iterator[Problem]:
-    """What is right as it is, and worth knowing."""
+def notes(version: Standing, backfill: str) -> Iterator[Problem]:
+    """What is right as it is, and worth knowing. `backfill` is main's command that fills the stores; perhaps none."""
     if version.status in helm_record.GOING:
         return
     if version.legacy:
         yield Problem(f"main is at {version.main}: this is a legacy version, kept until you clean it up")
     if version.paused and version.main != version.version:
-        text = "it is paused. To go on:"
+        waits = not version.legacy and not any(job.last_success for job in version.jobs)
+        text, steps = "it is paused. To go on:", [_staging("resume", version.branch)]
         if version.legacy:
             text = "it is paused, and its data exists. To go on:"
-        elif not any(job.last_success for job in version.jobs):
+        elif waits and backfill:
+            text, steps = "it is paused, and waits for its first backfill. Do that, then resume it:", [backfill, *steps]
+        elif waits:
             text = "it is paused, and waits for its first backfill. After that:"
-        yield Problem(text, (_staging("resume", version.branch),))
+        yield Problem(text, tuple(steps))
     if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
         text = f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}"
         yield Problem(text, (_staging("pause", version.branch),) if version.paused else ())

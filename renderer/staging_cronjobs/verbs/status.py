@@ -13,7 +13,7 @@ from ..external import git, helm_record, kubectl, sentry
 from ..external.cluster import Cluster
 from ..external.git import Checkout, Place
 from ..external.helm_record import Release
-from ..model import runs, schedules, values
+from ..model import backfill, runs, schedules, values
 from ..model.staged_version import StagedVersion, numbers
 from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
 from . import lookup, mismatches
@@ -44,6 +44,7 @@ class _World:
     cluster: Cluster
     now: datetime
     checkout: Checkout | None
+    backfill: str = ""  # main's setting
     cronjobs: Mapping[str, list[Object]] = field(default_factory=dict)  # by the release that their label names
     jobs: Mapping[str, Sequence[Object]] | None = None  # by their CronJob
     pods: Mapping[str, Sequence[Object]] | None = None  # by their Job
@@ -89,7 +90,7 @@ def _asked(
             unknown.append(Problem(str(error)))
             return None
 
-    world = _World(cluster, now, place.checkout)
+    world = _World(cluster, now, place.checkout, place.settings.backfill)
     world.cronjobs = _by_release(kubectl.labelled(cluster))  # without these there is nothing to tell
     world.jobs, world.pods = asked(lambda: kubectl.made(cluster, "jobs")), asked(lambda: kubectl.made(cluster, "pods"))
     if (checkout := place.checkout) is None or place.problem:
@@ -139,7 +140,8 @@ def _standing(release: Release, world: _World) -> Standing:
     )
     found = replace(found, behind=(world.behind or {}).get(found.clean_commit))
     problems = mismatches.problems(mismatches.Seen(world.cluster, world.now, found, wanted, cronjobs))
-    return replace(found, problems=tuple(problems), notes=tuple(mismatches.notes(found)))
+    command = backfill.command(world.backfill, facts.model_dump()) if ours else ""
+    return replace(found, problems=tuple(problems), notes=tuple(mismatches.notes(found, command)))
 
 
 def _job(key: str, job: values.Job, cronjob: Object | None, world: _World) -> JobStanding:
