@@ -157,7 +157,7 @@ class Namespace:
         return answer.json()["items"]
 
     def state(self, *kinds: str, selector: str = "") -> dict[str, object]:
-        """All that a command could change of such objects, and nothing that a schedule does, which may fire meanwhile."""
+        """All that a command could change of such objects, and nothing that a schedule does meanwhile."""
         found: dict[str, object] = {}
         for kind in kinds:
             for meta in (thing["metadata"] for thing in self.all(kind, selector)):
