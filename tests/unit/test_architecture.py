@@ -118,10 +118,10 @@ ALL = [Archiver()]
 
 
 def test_the_loader_needs_the_standard_library_alone(tmp_path: Path) -> None:
-    assert set(map(layer, imports("external/loader.py"))) == {""}
-    assert outer("external/loader.py") <= sys.stdlib_module_names
+    assert set(map(layer, imports("external/user_code_loader.py"))) == {""}
+    assert outer("external/user_code_loader.py") <= sys.stdlib_module_names
     tmp_path.joinpath("project.py").write_text(PROJECT)
-    without_packages = [sys.executable, "-I", "-S", str(FILES["external/loader.py"])]
+    without_packages = [sys.executable, "-I", "-S", str(FILES["external/user_code_loader.py"])]
     subprocess.run([*without_packages, "out.json", "image", "", "project:ALL"], cwd=tmp_path, check=True)
     assert json.loads((tmp_path / "out.json").read_text()) == [{"dataset_id": "a", "cronjobs": []}]
 

@@ -12,7 +12,7 @@ import pytest
 import acting
 from live import outside_environment
 from repositories import Repository, make_repository, stage_branch
-from staging_cronjobs.model import parts
+from staging_cronjobs.model import workflow_parts
 
 PAGE = (acting.ROOT / "docs" / "migrating.md").read_text()
 PART = PAGE.partition("\n## Coming from your own staging code\n")[2].partition("\n## ")[0]
@@ -222,7 +222,7 @@ def test_the_old_code_goes_step_by_step_and_old_branches_stage_with_releases(tea
                 team.change("pyproject.toml", "[tool.staging-cronjobs]\n", f"[tool.staging-cronjobs]\n{more}")
             else:
                 text = (team.repository.path / DEPLOY).read_text()
-                team.repository.write(DEPLOY, parts.into(text, {"quality.checks": block}))
+                team.repository.write(DEPLOY, workflow_parts.into(text, {"quality.checks": block}))
     assert edits == EDITS
 
     # The old stage branch has the new workflow and commands, its own version, and nothing of the old code.

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import StagingError
 from ..output.printing import show_text
-from .exits import interrupt, reported
+from .reporting import interrupt, reported
 
 app = typer.Typer()
 SECONDS = 3  # that a person may wait for names

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from ..model import commands
+from ..model import cleanup_command
 from . import operators, project
-from .exits import reported
 from .options import (
     AllowDirty,
     DatasetId,
@@ -25,6 +24,7 @@ from .options import (
     settings_of_main,
     target,
 )
+from .reporting import reported
 
 
 def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
@@ -34,10 +34,10 @@ def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
     """
     taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
     taken |= {group.name or "" for group in user_app.registered_groups}
-    if both := taken & {commands.DEPLOY, commands.CLEANUP}:
+    if both := taken & {cleanup_command.DEPLOY, cleanup_command.CLEANUP}:
         raise ValueError(f"the app already has a command {min(both)!r}. Rename it, then call mount")
-    user_app.command(name=commands.DEPLOY)(_mounted_deploy(datasets))
-    user_app.command(name=commands.CLEANUP)(mounted_cleanup)
+    user_app.command(name=cleanup_command.DEPLOY)(_mounted_deploy(datasets))
+    user_app.command(name=cleanup_command.CLEANUP)(mounted_cleanup)
 
 
 def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
@@ -60,7 +60,7 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
         staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
         load = functools.partial(user_code.from_objects, datasets, docker_image)
         asked = (paused, skip_job, allow_dirty, dry_run)
-        with commands.within(_program(context)):
+        with cleanup_command.within(_program(context)):
             project.deploy_version(settings, staged, docker_image, load, *asked, Output.table)
 
     return deploy_staging
@@ -78,7 +78,7 @@ def mounted_cleanup(
 ) -> None:
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
     staged = target("", dataset_id, version)
-    with commands.within(_program(context)):
+    with cleanup_command.within(_program(context)):
         operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
 
 

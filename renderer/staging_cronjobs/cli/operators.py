@@ -8,7 +8,6 @@ from ..errors import Outside, Refused, StagingError, Usage
 from ..output import github
 from ..output.github import shown
 from ..output.printing import say, show, show_text
-from .exits import reported
 from .options import (
     Branch,
     DatasetId,
@@ -32,6 +31,7 @@ from .options import (
     token_from,
 )
 from .prompt import confirm
+from .reporting import reported
 
 if TYPE_CHECKING:
     from ..model.settings import Settings
@@ -61,11 +61,11 @@ def list_command(
 
     from ..external import cluster as clusters
     from ..output import terminal
-    from ..verbs import inventory
+    from ..verbs import listing
 
     cluster = replace(clusters.connect(settings_for(namespace, kube_context)), everywhere=everywhere)
     wide, as_json = output is ListOutput.wide, output is ListOutput.json
-    rows = inventory.rows(cluster)
+    rows = listing.rows(cluster)
     show_rows = partial(terminal.releases, rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
     show_rows() if as_json else shown("Staged versions", show_rows)
     for row in rows if not as_json else ():
@@ -420,19 +420,19 @@ def set_suspend(
     from ..external import cluster as clusters
     from ..external import sentry
     from ..output import terminal
-    from ..verbs import control, silence
+    from ..verbs import control, monitors
 
     cluster, token = clusters.connect(settings), token_from(sentry_token)
     project = sentry.connect(settings, token) if token and not keep_monitors else None
     release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say, stop=stop)
     jobs = control.running(cluster, release, stop=stop) if suspend else []
-    monitors, problems = silence.set_monitors(project, release, enabled=not suspend) if project else ([], [])
+    silenced, problems = monitors.set_enabled(project, release, enabled=not suspend) if project else ([], [])
 
     def tell() -> None:
         terminal.suspended(cluster, release, differed, changed, suspend=suspend)
         if suspend:
             terminal.still_running(release, jobs, stopped=stop)
-        terminal.monitors(monitors, enabled=not suspend)
+        terminal.monitors(silenced, enabled=not suspend)
 
     shown("Pause" if suspend else "Resume", tell)
     done = "disabled" if suspend else "enabled"

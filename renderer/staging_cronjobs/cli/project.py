@@ -7,7 +7,6 @@ import typer
 from ..errors import Refused
 from ..output import github
 from ..output.printing import say, show, show_data, show_text
-from .exits import reported
 from .options import (
     AllowDirty,
     Branch,
@@ -29,6 +28,7 @@ from .options import (
     token_from,
 )
 from .prompt import ask
+from .reporting import reported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +45,11 @@ app = typer.Typer()
 def check_command(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
     """Check that every dataset can be staged at its current and next version."""
     from ..output import terminal
-    from ..verbs import check, migration
+    from ..verbs import check, staged_with_kubectl
 
     settings = settings_for()
     catalogue = datasets_from(datasets, settings, "example.registry/image:tag")("")
-    verdicts = check.prove(catalogue, settings, migration.predecessors(catalogue, settings, say))
+    verdicts = check.prove(catalogue, settings, staged_with_kubectl.predecessors(catalogue, settings, say))
     terminal.verdicts(verdicts, as_json=output is Output.json)
     if problems := [v for v in verdicts if v.problem]:
         raise Refused(f"{problems[0].dataset_id} v{problems[0].version} cannot be staged: {problems[0].problem}")
@@ -139,7 +139,7 @@ def doctor_command(
     output: OutputOption = Output.table,
 ) -> None:
     """Look at everything that staging needs, from helm to GitHub, with the command that mends what is wrong."""
-    from ..model.health import WRONG
+    from ..model.doctor import WRONG
     from ..output import doctor as shown_doctor
     from ..verbs import doctor
 

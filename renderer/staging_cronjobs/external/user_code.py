@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOAD_TIMEOUT = 300  # seconds that importing the user's datasets may take
 LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has under 1 MB
-OLDEST_PYTHON = (3, 7)  # that runs loader.py
+OLDEST_PYTHON = (3, 7)  # that runs user_code_loader.py
 
 
 def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> list[Dataset]:
@@ -43,14 +43,16 @@ def read(sources: Iterable[str], settings: Settings, image: str, only: str = "")
 
 def from_objects(objects: Iterable[object], image: str, only: str) -> list[Dataset]:
     """The catalogue of objects that are at hand already, as in a user's own program."""
-    from . import loader
+    from . import user_code_loader
 
     try:
-        entries = loader.entries(objects, "the list of datasets", image, only)
-    except loader.Complaint as complaint:
+        entries = user_code_loader.entries(objects, "the list of datasets", image, only)
+    except user_code_loader.Complaint as complaint:
         raise Refused(str(complaint)) from None
-    except loader.Failed as failed:
-        raise Outside(loader.problem(failed), loader.told(failed.__cause__ or failed).rstrip()) from None
+    except user_code_loader.Failed as failed:
+        raise Outside(
+            user_code_loader.problem(failed), user_code_loader.told(failed.__cause__ or failed).rstrip()
+        ) from None
     return catalogue.unique(catalogue.parse("the datasets", entries))
 
 
@@ -92,7 +94,7 @@ def _from_text(source: str, text: str) -> list[Dataset]:
 
 def _load(sources: list[str], settings: Settings, image: str, only: str) -> list[Dataset]:
     """Ask a child process, so that nothing user code does (logging, signal handlers, threads) reaches us."""
-    loader = Path(__file__).with_name("loader.py")
+    loader = Path(__file__).with_name("user_code_loader.py")
     output, noise = Path(_folder().name, "catalogue.json"), Path(_folder().name, "noise.txt")
     python, command = interpreter(settings), (str(loader), str(output), image, only, *sources)
     result = shell.run(python, *command, cwd=settings.project, check=False, timeout=LOAD_TIMEOUT, output=noise)

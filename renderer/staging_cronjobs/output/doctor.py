@@ -6,12 +6,12 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from ..model.health import OK, UNKNOWN, WRONG
+from ..model.doctor import OK, UNKNOWN, WRONG
 from .printing import encodable, inert, show_json
 from .terminal import console, written
 
 if TYPE_CHECKING:
-    from ..model.health import Look
+    from ..model.doctor import Look
 
 STYLES = {OK: "", WRONG: "bold red", UNKNOWN: "yellow"}
 HEADER = ("LOOKED AT", "STATE", "FOUND, AND WHAT MENDS IT")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..errors import Refused, StagingError, Superseded, Unfinished
-from ..model import commands, schedules
+from ..model import cleanup_command, schedules
 from .printing import inert
 from .terminal import suspended_now
 
@@ -100,7 +100,7 @@ def _next(outcome: "Outcome") -> Iterator[str]:
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
         yield _command("roll back", "staging", "rollback", *target)
-    yield _commented("remove it", commands.cleanup(record.dataset_id, record.version, *target))
+    yield _commented("remove it", cleanup_command.cleanup(record.dataset_id, record.version, *target))
 
 
 def _command(purpose: str, *words: str) -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import runs
 from ..model.origin import by
-from ..model.standing import UNKNOWN, UNREADABLE
+from ..model.status import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
 from .terminal import age, clock, console, written
 
 if TYPE_CHECKING:
-    from ..model.standing import JobStanding, Problem, Standing
+    from ..model.status import JobStanding, Problem, Standing
     from ..verbs.status import Status
 
 PLAIN, BOLD, BAD, DIM = "", "bold", "bold red", "dim"

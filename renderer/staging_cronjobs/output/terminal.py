@@ -10,7 +10,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..model import commands
+from ..model import cleanup_command
 from .printing import encodable, inert, no_command, show, show_json, show_text, write
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
         how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
         show(f"  1. backfill the stores above{how}")
         show(f"  2. {shlex.join(('staging', 'resume', *target))}")
-    show(f"To remove it: {commands.cleanup(record.dataset_id, record.version, *target)}")
+    show(f"To remove it: {cleanup_command.cleanup(record.dataset_id, record.version, *target)}")
     return None
 
 

@@ -8,7 +8,7 @@ from ..model.catalogue import Dataset
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, build, key_of, name_of
-from .migration import Predecessor
+from .staged_with_kubectl import Predecessor
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Until the last step the release is `uninstalling` or `uninstalled` in `helm list
 
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
@@ -18,7 +18,7 @@ from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, origin, ownership, recovery
+from . import Say, control, monitors, origin, ownership, recovery
 
 AT_ONCE = 4
 
@@ -72,7 +72,7 @@ def plan(
     head = checkout.remote_head(staged.branch) if checkout else None
     if branch_deleted and head:
         raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}: nothing was touched")
-    found, problem = _monitors(project, release.job_names)
+    found, problem = monitors.find(project, release.job_names)
     kept, running = (keep_branch, keep_monitors), tuple(kubectl.active_jobs(cluster, release))
     return Plan(cluster, release, checkout, head, project, tuple(found), problem, *kept, running)
 
@@ -114,7 +114,7 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
     say(f"deleting release {release.name}, its Jobs and pods")
     recovery.clear(cluster, settled)
     if project:
-        _delete_monitors(project, settled.job_names, say)
+        monitors.delete(project, settled.job_names, say)
     recovery.purge(cluster, release.name)
 
 
@@ -192,15 +192,6 @@ def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
     return checkout
 
 
-def _monitors(project: sentry.Project | None, slugs: Collection[str]) -> tuple[list[Monitor], str]:
-    if project is None:
-        return [], ""
-    try:
-        return sentry.find(project, slugs), ""
-    except Outside as error:
-        return [], str(error)
-
-
 def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Release | None:
     """Pause, and wait for the Jobs that run; gives the release as it is then, None when it is gone.
 
@@ -225,23 +216,6 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
             "while Jobs ended. Rename or delete it, then run the same command again."
         )
     return now
-
-
-def _delete_monitors(project: sentry.Project, slugs: frozenset[str], say: Say) -> None:
-    """Delete, then list again: Sentry answers before it has deleted, and a check-in may have made one again."""
-    found = sentry.find(project, slugs)
-    for monitor in found:
-        say(f"deleting monitor {monitor.slug}")
-        sentry.delete(project, monitor)
-    if late := sentry.find(project, slugs, seen=bool(found)):
-        for monitor in late:
-            say(f"a late check-in has made monitor {monitor.slug}: deleting that too")
-            sentry.delete(project, monitor)
-        if left := sentry.find(project, slugs, seen=True):
-            raise Unfinished(
-                f"{project}: monitor {left[0].slug} comes back after it is deleted, so something still checks in. "
-                "Find it, then run the same command again."
-            )
 
 
 @dataclass(frozen=True)
@@ -310,7 +284,7 @@ def plan_many(
     checkout = None if keep_branch else git.find(settings)
     heads = checkout.stage_branches() if checkout else {}
     jobs = kubectl.running(targets.cluster, names)
-    there, problem = _monitors(project, names)
+    there, problem = monitors.find(project, names)
 
     def planned(release: Release | str) -> Plan | str:
         if isinstance(release, str):

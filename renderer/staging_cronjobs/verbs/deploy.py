@@ -8,7 +8,7 @@ from ..external import cluster as clusters
 from ..external import git, helm, helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release, Revision
-from ..model import backfill, catalogue, commands, diff, values
+from ..model import backfill, catalogue, cleanup_command, diff, values
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.diff import Changes
@@ -16,7 +16,7 @@ from ..model.origin import by
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, isolation, migration, origin, ownership, preflight, recovery
+from . import Say, isolation, origin, ownership, preflight, recovery, staged_with_kubectl
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     if code.main_version is None:
         running = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, place.main, place.checkout.templates_on_main(staged.dataset_id), running)
-    migration.check_stopped(there, staged, code.datasets, settings)
+    staged_with_kubectl.check_stopped(there, staged, code.datasets, settings)
     isolation.check_alone(new, isolation.writers(cluster, settings, there, code.datasets, new))
     isolation.check_alone(new, isolation.named(new, theirs.values()))
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
@@ -356,7 +356,7 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(
             f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
-            f"`{commands.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
+            f"`{cleanup_command.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
         ) from None
 
 

@@ -10,11 +10,11 @@ from ..external import git, kubectl, sentry, shell, user_code
 from ..external.cluster import Cluster
 from ..model import stores
 from ..model.catalogue import Dataset
-from ..model.health import OK, UNKNOWN, WRONG, Look, told
+from ..model.doctor import OK, UNKNOWN, WRONG, Look, told
 from ..model.settings import TABLE, Settings, without_main
 from ..model.staged_version import StagedVersion
 from ..model.values import name_of
-from . import access, check, init, isolation, migration, preflight, protection
+from . import check, cluster_access, github_setup, init, isolation, preflight, staged_with_kubectl
 
 IMAGE = "example.registry/image:tag"
 SHOWN = 5  # datasets, of which each gets a line of its own
@@ -42,8 +42,8 @@ def _project(own: Settings, token: str) -> list[Answer]:
         project = init.look(own, "", ())
     except StagingError as error:
         return [*_places(own, None, token, read), _known("repository", _state(error), str(error))]
-    wanted = protection.Wanted(checkout.repository, project.environment, init.needed(project), checkout.main)
-    hub = protection.begin(wanted)
+    wanted = github_setup.Wanted(checkout.repository, project.environment, init.needed(project), checkout.main)
+    hub = github_setup.begin(wanted)
     files = [_known_all(what, found) for what, found in init.lacking(project).items()]
     return [*_places(own, checkout, token, read), *files, hub]
 
@@ -60,9 +60,9 @@ def _places(own: Settings, found: git.Checkout | None, token: str, read: Read | 
         none = _known("cluster", WRONG, str(error), "kubectl config get-contexts")
         return [*answers, none, monitors, lambda: datasets(None)]
     questions: dict[str, Answer] = {
-        "cluster": partial(access.server, cluster),
-        "namespace": partial(access.namespace, cluster),
-        "rights": partial(access.held, cluster),
+        "cluster": partial(cluster_access.server, cluster),
+        "namespace": partial(cluster_access.namespace, cluster),
+        "rights": partial(cluster_access.held, cluster),
     }
     asked = [_begun(what, question) for what, question in questions.items()]
     there = shell.begin(partial(kubectl.everything, cluster))
@@ -211,10 +211,10 @@ def _applied(
     """What was staged with kubectl apply."""
     production = {name_of(c) for d in datasets for c in d.cronjobs}
     try:
-        names = sorted(name for name in set(there()) - production if name.startswith(migration.START))
+        names = sorted(name for name in set(there()) - production if name.startswith(staged_with_kubectl.START))
     except StagingError as error:
         return [Look("kubectl apply", UNKNOWN, f"what was staged so: {error}")]
-    old = [name for name in names if migration.matches(name, datasets, settings)]
+    old = [name for name in names if staged_with_kubectl.matches(name, datasets, settings)]
     told_each = [
         f"CronJob {name} was staged with kubectl apply. docs/migrating.md makes a release of it" for name in old
     ]

@@ -16,9 +16,9 @@ from typing import Any
 from ..errors import Outside, Refused, StagingError, Unfinished, Usage
 from ..external import cluster, git, shipped
 from ..external.git import Checkout
-from ..model import parts, settings
+from ..model import settings, workflow_parts
 from ..model.settings import TABLE, Settings
-from . import Say, existing, installed
+from . import Say, installation, other_workflows
 
 FOLDER = ".github/workflows"
 WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")
@@ -90,7 +90,7 @@ def look(own: Settings, environment: str, datasets: Collection[str], dockerfile:
     if odd := [f"{name} {value!r}" for name, value in facts.items() if not value.isprintable()]:
         raise Usage(f"{odd[0]} is not usable. It must be one line of printable characters")
     files = [_workflow(name, old[name], named) for name in WORKFLOWS]
-    if dockerfile or BUILD not in parts.of(old[WORKFLOWS[0]] or "", WORKFLOWS[0]):
+    if dockerfile or BUILD not in workflow_parts.of(old[WORKFLOWS[0]] or "", WORKFLOWS[0]):
         files[0] = _with_dockerfile(files[0], _relative(checkout, dockerfile) if dockerfile else _dockerfile(checkout))
     files.append(File(PYPROJECT, old[PYPROJECT], _with_settings(own, checkout.folder, old[PYPROJECT], datasets)))
     return Project(checkout, named, tuple(files))
@@ -118,7 +118,9 @@ def lacking(project: Project) -> dict[str, list[str]]:
     text = project.files[-1].before
     found["settings"] += _undecided(project)
     found["package"] = (
-        installed.lacking(project.checkout, text, _text(project.checkout.folder, "uv.lock")) if text is not None else []
+        installation.lacking(project.checkout, text, _text(project.checkout.folder, "uv.lock"))
+        if text is not None
+        else []
     )
     return found
 
@@ -143,7 +145,7 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     for file in project.files:  # not before all is written: whoever reads along may leave
         say(f"{file.name}: {OUTCOMES[answers.get(file.name)]}")
     if answers.get(WORKFLOWS[0]):
-        for hint in existing.hints(project.checkout, WORKFLOWS[0], project.files[0].after, WORKFLOWS):
+        for hint in other_workflows.hints(project.checkout, WORKFLOWS[0], project.files[0].after, WORKFLOWS):
             say(hint)
 
 
@@ -170,8 +172,13 @@ def _workflow(name: str, before: str | None, environment: str) -> File:
     """A workflow as it should be: as it is shipped, with the parts that are the user's."""
     text = shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
     ours = _with_ends(before, ENVIRONMENT.sub(lambda _: environment, text))
-    kept = parts.of(before or "", name)
-    return File(name, before, parts.into(ours, kept), _lost(name, kept, parts.of(ours, name)) if before else ())
+    kept = workflow_parts.of(before or "", name)
+    return File(
+        name,
+        before,
+        workflow_parts.into(ours, kept),
+        _lost(name, kept, workflow_parts.of(ours, name)) if before else (),
+    )
 
 
 def _lost(name: str, kept: Mapping[str, str], ours: Mapping[str, str]) -> tuple[str, ...]:
@@ -190,11 +197,11 @@ def _lost(name: str, kept: Mapping[str, str], ours: Mapping[str, str]) -> tuple[
 
 def _with_dockerfile(file: File, path: str) -> File:
     """The workflow with this Dockerfile in the part that builds the image."""
-    build = parts.of(file.after, file.name).get(BUILD, "")
+    build = workflow_parts.of(file.after, file.name).get(BUILD, "")
     changed, count = DOCKERFILE.subn(lambda line: f"{line[1]}{path}{line[3]}", build)
     if not count:
         raise Refused(f"{file.name} has no line DOCKERFILE: in its part {BUILD}. Name {path} there yourself.")
-    return replace(file, after=parts.into(file.after, {BUILD: changed}))
+    return replace(file, after=workflow_parts.into(file.after, {BUILD: changed}))
 
 
 def _dockerfile(checkout: Checkout) -> str:
@@ -218,7 +225,7 @@ def _relative(checkout: Checkout, path: str) -> str:
 
 def _without_image(project: Project) -> list[str]:
     """What the step that builds the image would not find; its part may be the user's, who names no file there."""
-    build = parts.of(project.files[0].after, project.files[0].name).get(BUILD, "")
+    build = workflow_parts.of(project.files[0].after, project.files[0].name).get(BUILD, "")
     paths = [line[2] for line in DOCKERFILE.finditer(build) if PATH.fullmatch(line[2])]
     return [
         f"{project.files[0].name} builds {path}, and there is no such file. Run `staging init --dockerfile PATH`"

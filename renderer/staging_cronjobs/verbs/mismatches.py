@@ -9,7 +9,7 @@ from typing import Any
 from ..external import helm_record, kubectl
 from ..external.cluster import Cluster
 from ..model import runs, schedules
-from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
+from ..model.status import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
 from ..model.values import Job
 from . import recovery
 

@@ -15,7 +15,7 @@ from ..external.git import Checkout, Place
 from ..external.helm_record import Release
 from ..model import backfill, runs, schedules, values
 from ..model.staged_version import StagedVersion, numbers
-from ..model.standing import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
+from ..model.status import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing
 from . import lookup, mismatches
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
-from . import Say, cleanup, inventory, recovery
+from . import Say, cleanup, listing, recovery
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
     checkout = git.checkout(settings)
     with shell.ahead():
-        fetching, asked = shell.begin(checkout.fetch_main), shell.begin(lambda: inventory.look(cluster))
+        fetching, asked = shell.begin(checkout.fetch_main), shell.begin(lambda: listing.look(cluster))
         heads = shell.begin(checkout.stage_branches)
         fetching()
         branches = heads()

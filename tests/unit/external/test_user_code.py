@@ -18,7 +18,7 @@ import pytest
 from hostile import Hostile
 from repositories import make_repository
 from staging_cronjobs.errors import Outside, Refused, Usage
-from staging_cronjobs.external import loader, user_code
+from staging_cronjobs.external import user_code, user_code_loader
 from staging_cronjobs.model import catalogue
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings, load
@@ -197,7 +197,7 @@ except OSError as error:
     message = failure(tmp_path, code)
     assert "RuntimeError: no settings" in message
     assert "No such file or directory: '/nonexistent/secret.json'" in message
-    assert "loader.py" not in message and "importlib" not in message
+    assert "user_code_loader.py" not in message and "importlib" not in message
 
 
 def test_code_that_is_not_python_is_shown_with_its_line(tmp_path: Path) -> None:
@@ -654,7 +654,7 @@ def test_a_python_that_is_too_old_is_told(tmp_path: Path, version: str) -> None:
 
 
 def test_the_loader_is_written_for_the_oldest_python() -> None:
-    ast.parse(Path(loader.__file__).read_text(encoding="utf-8"), feature_version=user_code.OLDEST_PYTHON)
+    ast.parse(Path(user_code_loader.__file__).read_text(encoding="utf-8"), feature_version=user_code.OLDEST_PYTHON)
 
 
 def test_a_catalogue_file_in_the_settings_lies_in_the_project_not_in_the_current_folder(tmp_path: Path) -> None:

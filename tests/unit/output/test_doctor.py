@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hostile import Hostile
-from staging_cronjobs.model.health import OK, UNKNOWN, WRONG, Look, told
+from staging_cronjobs.model.doctor import OK, UNKNOWN, WRONG, Look, told
 from staging_cronjobs.output import doctor
 
 COMMAND = f"kubectl create role {'x' * 120}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from staging_cronjobs.cli.exits import reported
+from staging_cronjobs.cli.reporting import reported
 from staging_cronjobs.errors import Outside, Refused, StagingError, Superseded, Usage
 from staging_cronjobs.output import github, printing
 

@@ -11,7 +11,7 @@ import pytest
 
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.runs import FAILED, RUNNING, Run
-from staging_cronjobs.model.standing import JobStanding, Problem, Standing
+from staging_cronjobs.model.status import JobStanding, Problem, Standing
 from staging_cronjobs.output import status as shown
 from staging_cronjobs.output.terminal import age
 from staging_cronjobs.verbs.status import Status

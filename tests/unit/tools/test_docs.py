@@ -17,8 +17,8 @@ import docs
 import reading
 from controlplane import binaries
 from staging_cronjobs import cli
-from staging_cronjobs.external import loader
-from staging_cronjobs.model import catalogue, parts, settings, values
+from staging_cronjobs.external import user_code_loader
+from staging_cronjobs.model import catalogue, settings, values, workflow_parts
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -119,7 +119,7 @@ def test_the_python_that_is_shown_runs(text: str) -> None:
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(text, "example", "exec"), names)
     for dataset in names.get("DATASETS", []):
-        assert catalogue.parse("the example", [loader.entry(dataset, "example.registry/image:1", "")])
+        assert catalogue.parse("the example", [user_code_loader.entry(dataset, "example.registry/image:1", "")])
     if "app" in names:
         assert {c.name for c in names["app"].registered_commands} >= {"deploy-staging", "cleanup-staging"}
 
@@ -208,7 +208,7 @@ def test_every_part_that_is_the_users_is_listed_with_its_workflow() -> None:
     there = {
         name: workflow
         for workflow in ("deploy", "cleanup")
-        for name in parts.of((reading.WORKFLOWS / f"{workflow}-staging.yml").read_text(), workflow)
+        for name in workflow_parts.of((reading.WORKFLOWS / f"{workflow}-staging.yml").read_text(), workflow)
     }
     assert listed == there
 
@@ -222,7 +222,9 @@ def test_blocks_for_other_clouds_stand_in_their_parts(block: str, tmp_path: Path
     part = "image.build" if "--push" in block else "deploy.cluster"
     file = tmp_path / ".github" / "workflows" / "deploy-staging.yml"
     file.parent.mkdir(parents=True)
-    file.write_text(parts.into(text, {part: block}).replace("      queue: max\n", ""))  # which actionlint does not know
+    file.write_text(
+        workflow_parts.into(text, {part: block}).replace("      queue: max\n", "")
+    )  # which actionlint does not know
     done = subprocess.run([binaries.path("actionlint"), file], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     steps = YAML(typ="safe").load(block)

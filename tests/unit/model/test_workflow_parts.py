@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hostile import Hostile
 from staging_cronjobs.errors import Refused
-from staging_cronjobs.model import parts
+from staging_cronjobs.model import workflow_parts
 
 SHIPPED = """a: 1
   # staging: yours begin one.x
@@ -22,23 +22,25 @@ d: 4
 
 
 def test_a_text_comes_apart_and_together() -> None:
-    assert parts.of(SHIPPED, "f") == {"one.x": "  b: 2\n", "two": ""}
-    assert parts.of("a: 1\n", "f") == {}
-    assert parts.into(SHIPPED, parts.of(SHIPPED, "f")) == SHIPPED
-    assert parts.into(SHIPPED, {"two": "x\ny\n", "none": "z\n"}) == SHIPPED.replace("begin two\n", "begin two\nx\ny\n")
-    assert parts.into(SHIPPED, {"one.x": ""}) == SHIPPED.replace("  b: 2\n", "")
+    assert workflow_parts.of(SHIPPED, "f") == {"one.x": "  b: 2\n", "two": ""}
+    assert workflow_parts.of("a: 1\n", "f") == {}
+    assert workflow_parts.into(SHIPPED, workflow_parts.of(SHIPPED, "f")) == SHIPPED
+    assert workflow_parts.into(SHIPPED, {"two": "x\ny\n", "none": "z\n"}) == SHIPPED.replace(
+        "begin two\n", "begin two\nx\ny\n"
+    )
+    assert workflow_parts.into(SHIPPED, {"one.x": ""}) == SHIPPED.replace("  b: 2\n", "")
 
 
 @given(st.lists(st.text().filter(lambda line: "\n" not in line and "staging" not in line)))
 def test_every_line_stays_what_it_is(lines: list[str]) -> None:
     kept = {"two": "".join(f"{line}\n" for line in lines)}
-    assert parts.of(parts.into(SHIPPED, kept), "f") == {**parts.of(SHIPPED, "f"), **kept}
+    assert workflow_parts.of(workflow_parts.into(SHIPPED, kept), "f") == {**workflow_parts.of(SHIPPED, "f"), **kept}
 
 
 def test_windows_line_ends_stay() -> None:
     text = SHIPPED.replace("\n", "\r\n")
-    assert parts.of(text, "f")["one.x"] == "  b: 2\r\n"
-    assert parts.into(text, parts.of(text, "f")) == text
+    assert workflow_parts.of(text, "f")["one.x"] == "  b: 2\r\n"
+    assert workflow_parts.into(text, workflow_parts.of(text, "f")) == text
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,6 @@ def test_windows_line_ends_stay() -> None:
 def test_marks_that_are_not_in_pairs_are_told(before: str, after: str, sentence: str, hostile: Hostile) -> None:
     assert SHIPPED.count(before) == 1
     with pytest.raises(Refused, match=re.escape(sentence)) as refused:
-        parts.of(SHIPPED.replace(before, after), "f.yml")
+        workflow_parts.of(SHIPPED.replace(before, after), "f.yml")
     assert refused.value.message.startswith("f.yml ")
     hostile.tried("names from git", refused.value.message)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ..errors import Outside
 from ..external import gh, shell
-from ..model.health import OK, UNKNOWN, WRONG, Look
+from ..model.doctor import OK, UNKNOWN, WRONG, Look
 
 BRANCH = "stage/doctor/v0"  # stands for every stage branch: no such branch need be there
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

@@ -8,7 +8,7 @@ from ..errors import Outside
 from ..external import helm_record, shell
 from ..external.cluster import OLDEST_KUBERNETES, Cluster, numbers, plain
 from ..model import rights
-from ..model.health import OK, UNKNOWN, WRONG, Look
+from ..model.doctor import OK, UNKNOWN, WRONG, Look
 
 PATIENCE = "--request-timeout=10s"
 ROLES = {"deploy": rights.DEPLOY, "operate": rights.OPERATE}

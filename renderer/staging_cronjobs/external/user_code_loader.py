@@ -1,6 +1,6 @@
 """Run in a child process by the project's own interpreter: reads dataset objects, writes the catalogue as JSON.
 
-Usage: python loader.py OUTPUT IMAGE ONLY SOURCE…   (ONLY: a dataset id whose jobs are wanted, or empty for all)
+Usage: python user_code_loader.py OUTPUT IMAGE ONLY SOURCE…  (ONLY: the dataset whose jobs are wanted, or empty for all)
 
 It stands alone: that interpreter need not have staging_cronjobs or anything else of ours, and may be as old as
 `user_code.OLDEST_PYTHON`. User code may print, configure logging, install signal handlers or leave threads behind; only

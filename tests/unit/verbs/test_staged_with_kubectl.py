@@ -10,7 +10,7 @@ from staging_cronjobs.errors import Refused
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.staged_version import StagedVersion
-from staging_cronjobs.verbs.migration import Predecessor, check_stopped, matches
+from staging_cronjobs.verbs.staged_with_kubectl import Predecessor, check_stopped, matches
 
 Catalogue = dict[str, set[str]]  # dataset id -> keys
 

@@ -13,9 +13,9 @@ import hub_answers
 from hostile import Hostile
 from hub_answers import NAMES, REPOSITORY, RULES
 from staging_cronjobs.external import shell
-from staging_cronjobs.model.health import OK, UNKNOWN, WRONG, Look
-from staging_cronjobs.verbs import protection
-from staging_cronjobs.verbs.protection import Wanted
+from staging_cronjobs.model.doctor import OK, UNKNOWN, WRONG, Look
+from staging_cronjobs.verbs import github_setup
+from staging_cronjobs.verbs.github_setup import Wanted
 
 STANDIN = Path(__file__).parents[2] / "support" / "standins" / "person"
 ENVIRONMENT = hub_answers.environment_path("prod")
@@ -35,7 +35,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         if without:
             (tmp_path / "answers" / without.replace("/", "_")).unlink(missing_ok=True)
         with shell.ahead():
-            found = protection.begin(Wanted("dynamical-demo/weather", "prod", NAMES, main))()
+            found = github_setup.begin(Wanted("dynamical-demo/weather", "prod", NAMES, main))()
         return {look.what: look for look in found}
 
     return ask
@@ -128,7 +128,7 @@ def test_without_gh_or_a_repository_that_it_sees_nothing_is_known(ask: Ask, monk
 
 @pytest.mark.parametrize("name", ["../x", "a/b/c", "a b/c", "a/b?x", "", "a/\udce9"])
 def test_what_is_no_repository_of_github_is_not_asked_for(name: str, hostile: Hostile) -> None:
-    (look,) = protection.begin(Wanted(name, "prod", NAMES, "main"))()
+    (look,) = github_setup.begin(Wanted(name, "prod", NAMES, "main"))()
     assert look.state == UNKNOWN
     hostile.tried("names from git", look.found)
 
@@ -176,12 +176,12 @@ def test_an_answer_of_another_shape_is_never_taken_for_ok(ask: Ask, answer: str,
     ],
 )
 def test_a_star_does_not_match_a_slash(pattern: str, branch: str, matched: bool) -> None:
-    assert protection.matches(pattern, branch) is matched
+    assert github_setup.matches(pattern, branch) is matched
 
 
 @pytest.mark.parametrize("pattern", ["*" * 5000, "**/" * 2000, "*a" * 2000, "?*" * 2000], ids=["*", "**/", "*a", "?*"])
 def test_a_pattern_cannot_take_long(pattern: str, hostile: Hostile) -> None:
-    assert protection.matches(pattern, "stage/doctor/v0") is (set(pattern) == {"*"} and False)
+    assert github_setup.matches(pattern, "stage/doctor/v0") is (set(pattern) == {"*"} and False)
     hostile.tried("remote's answers")
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from ..external.git import Checkout
-from ..model import parts
+from ..model import workflow_parts
 
 FILE = re.compile(r"\.github/workflows/[\w.-]+\.ya?ml", re.ASCII)
 USED = re.compile(r"^ *(?:- +)?uses: *['\"]?([\w-]+/[\w./-]+)@([\w.-]+)", re.ASCII | re.MULTILINE)
@@ -14,7 +14,7 @@ HINT = "Use the same in the parts that are yours, if it is the same thing"
 
 def hints(checkout: Checkout, ours: str, text: str, others: Collection[str]) -> list[str]:
     """One sentence for each thing that another workflow has otherwise than the parts of ours, a file with this text."""
-    own = "".join(parts.of(text, ours).values())
+    own = "".join(workflow_parts.of(text, ours).values())
     pins, names = dict(USED.findall(own)), dict(READ.findall(own))
     found = []
     for path in checkout.tracked():

@@ -8,7 +8,7 @@ from hostile import Hostile
 from repositories import Repository
 from staging_cronjobs.external import git
 from staging_cronjobs.model.settings import Settings
-from staging_cronjobs.verbs import installed
+from staging_cronjobs.verbs import installation
 
 GUARDED = """try:
     from staging_cronjobs import mount
@@ -33,7 +33,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def lacking(repository: Repository, pyproject: str = PYPROJECT, lock: str | None = LOCK) -> list[str]:
     repository.git("add", "--all")
-    return installed.lacking(git.checkout(Settings(project=repository.path)), pyproject, lock)
+    return installation.lacking(git.checkout(Settings(project=repository.path)), pyproject, lock)
 
 
 @pytest.mark.parametrize(
