@@ -85,7 +85,7 @@ def test_the_drawing_in_the_docs_and_the_folders_agree() -> None:
 
 
 def test_imports_inside_functions_and_of_whole_folders_are_seen() -> None:
-    assert "staging_cronjobs.external.loader" in set(imports("external/user_code.py"))
+    assert "staging_cronjobs.external.user_code_loader" in set(imports("external/user_code.py"))
     assert "staging_cronjobs.verbs.deploy" in set(imports("cli/project.py"))
     assert layer("staging_cronjobs.verbs.Say") == "verbs"
     assert "sh" in outer("external/shell.py")
