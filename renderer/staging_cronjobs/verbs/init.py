@@ -145,7 +145,10 @@ def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     for file in project.files:  # not before all is written: whoever reads along may leave
         say(f"{file.name}: {OUTCOMES[answers.get(file.name)]}")
     if answers.get(WORKFLOWS[0]):
-        for hint in other_workflows.hints(project.checkout, WORKFLOWS[0], project.files[0].after, WORKFLOWS):
+        others = other_workflows.workflows(project.checkout, {file.name: file.before for file in project.files[:-1]})
+        for hint in other_workflows.hints(others, WORKFLOWS[0], project.files[0].after):
+            say(hint)
+        for hint in other_workflows.environment(others, project.environment) if project.environment == OWN else ():
             say(hint)
 
 

@@ -477,6 +477,53 @@ def test_what_another_workflow_has_otherwise_is_told_once(project: Project, host
     assert not [line for line in project.init("--yes").stderr.splitlines() if "Use the same in the parts" in line]
 
 
+THEIRS = """
+jobs:
+  quality:
+    steps:
+      - name: Install
+        run: uv sync --all-extras --dev --locked
+      - run: uv run ruff check
+      - run: uv run pytest -p no:sugar --verbose
+  deploy:
+    environment: prod
+    steps:
+      - uses: azure/setup-kubectl@v3
+      - uses: depot/build-push-action@v1
+        with:
+          project: ${{ secrets.DEPOT_ID }}
+          platforms: linux/amd64
+"""
+WHOLE = "Use the same in the parts"
+
+
+def test_a_workflow_of_their_own_in_our_place_is_read_before_it_is_replaced(project: Project) -> None:
+    project.write(DEPLOY, THEIRS)
+    project.git("add", "--all")
+    said = project.init("--yes").stderr
+    assert [line.partition(f". {WHOLE}")[0] for line in said.splitlines() if WHOLE in line] == [
+        f"the old {DEPLOY} builds for linux/amd64, and {DEPLOY} for linux/amd64,linux/arm64",
+        f"the old {DEPLOY} runs `uv sync --all-extras --dev --locked`, and {DEPLOY} `uv sync --locked --group staging`",
+        f"the old {DEPLOY} runs `uv run pytest -p no:sugar --verbose`, and {DEPLOY} `uv run pytest`",
+    ]
+    assert "deploys to the environment prod, and the staging workflows use staging" in said
+    assert "`staging init --environment prod`" in said
+
+
+def test_an_environment_that_is_named_is_not_proposed(project: Project) -> None:
+    project.write(".github/workflows/production.yml", THEIRS)
+    project.git("add", "--all")
+    assert "deploys to the environment" not in project.init("--yes", "--environment", "prod").stderr
+
+
+@pytest.mark.parametrize("name", ["${{ inputs.where }}", "\x1b[2J", "a b", "$(id)", "[prod]"])
+def test_what_is_no_name_of_an_environment_is_not_proposed(project: Project, name: str, hostile: Hostile) -> None:
+    project.write(".github/workflows/production.yml", THEIRS.replace("environment: prod", f"environment: {name}"))
+    project.git("add", "--all")
+    said = project.init("--yes").stderr
+    hostile.tried("names from git", said, changed="deploys to the environment" in said)
+
+
 # -- what cannot be ----------------------------------------------------------------------------------------------------
 
 
