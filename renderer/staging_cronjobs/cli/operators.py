@@ -92,12 +92,12 @@ def status_command(
     from datetime import UTC, datetime
 
     from ..external import cluster as clusters
-    from ..external import git, sentry
+    from ..external import main_settings, sentry
     from ..output import status as shown_status
     from ..verbs import status
 
     wanted, token = meant_name(name, branch, dataset_id, version), token_from(sentry_token)
-    place = git.placed(settings_for(namespace, kube_context), say)
+    place = main_settings.placed(settings_for(namespace, kube_context), say)
     project = sentry.connect(place.settings, token) if token else None
     found = status.look(place, clusters.connect(place.settings), project, datetime.now(UTC), wanted)
     if output is StatusOutput.json:

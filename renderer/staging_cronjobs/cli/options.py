@@ -122,9 +122,9 @@ def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":
 
 def settings_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
     """The same for work on a release, with main's word on where things are: a stage branch may be checked out."""
-    from ..external import git
+    from ..external import main_settings
 
-    return git.place(settings_for(namespace, kube_context), say)
+    return main_settings.place(settings_for(namespace, kube_context), say)
 
 
 def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":

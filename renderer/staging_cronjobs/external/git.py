@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -99,7 +99,7 @@ class Checkout:
         """Make `<remote>/<main>` what the remote has now. Raises `Outside` when that cannot be read."""
         depth = ("--depth", "1") if self.shallow else ()
         options = ("--quiet", "--no-tags", "--no-recurse-submodules", *depth)
-        main = f"+refs/heads/{self.main}:{self._main}"
+        main = f"+refs/heads/{self.main}:{self.main_ref}"
         result = self._git("fetch", *options, "--", self.remote, main, *more, check=False)
         if result.code:
             raise Outside(f"cannot read {self.main} of {self.remote}: {result.complaint}")
@@ -111,9 +111,9 @@ class Checkout:
         """
         if source := self.source:
             path = self._path(source, template_path, dataset_id)
-            blob = self._file(self._entries(self._main, *_with_parents(path)), path)
+            blob = self._file(self._entries(self.main_ref, *_with_parents(path)), path)
             text = self._contents([blob])[0] if blob else None
-            return self._sourced(source, text, self._on_main(path), dataset_id)
+            return self._sourced(source, text, self.on_main(path), dataset_id)
         template = self.template_on_main(template_path)
         return template.version_of(dataset_id) if template else None
 
@@ -183,12 +183,12 @@ class Checkout:
         """
         folder = self.relative(template_path)
         paths = {name: str(PurePosixPath(folder, name)) for name in (METADATA, *OLDER)}
-        there = self._entries(self._main, *_with_parents(folder), *paths.values())
+        there = self._entries(self.main_ref, *_with_parents(folder), *paths.values())
         for name, path in paths.items():
             if blob := self._file(there, path):
-                return _template(self._on_main(path), name, self._contents([blob])[0])
+                return _template(self.on_main(path), name, self._contents([blob])[0])
         if folder in there:
-            raise Refused(f"{self._on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it.")
+            raise Refused(f"{self.on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it.")
         return None
 
     def _path(self, source: VersionSource, template_path: str, dataset_id: str) -> str:
@@ -243,7 +243,7 @@ class Checkout:
             if '"dataset_id"' not in text:
                 continue  # of a variable, say: most are
             try:
-                template = _template(self._on_main(path), PurePosixPath(path).name, text)
+                template = _template(self.on_main(path), PurePosixPath(path).name, text)
                 dataset_id = str(template.attributes.get("dataset_id"))
                 found.setdefault(dataset_id, []).append(template.version_of(dataset_id))
             except Refused:
@@ -258,7 +258,9 @@ class Checkout:
         if self.shallow:
             return {}
         wanted = sorted({commit for commit in commits if COMMIT.fullmatch(commit)})
-        asked = self._git("cat-file", "--batch-check", stdin="".join(f"{commit}\n" for commit in (self._main, *wanted)))
+        asked = self._git(
+            "cat-file", "--batch-check", stdin="".join(f"{commit}\n" for commit in (self.main_ref, *wanted))
+        )
         there = [line.split(" ")[0] for line in asked.stdout.splitlines() if line.split(" ")[1:2] == ["commit"]]
         main, known = there[0] if there else "", {*there} & {*wanted}
         if not known:
@@ -272,7 +274,7 @@ class Checkout:
 
     def _metadata_on_main(self) -> dict[str, str]:
         """The texts of all that may be templates on main, by their paths."""
-        there = self._entries(self._main, recursive=True)
+        there = self._entries(self.main_ref, recursive=True)
         names = (METADATA, *OLDER)
         blobs = {
             p: blob for p, (mode, blob) in there.items() if mode.startswith("100") and PurePosixPath(p).name in names
@@ -322,20 +324,27 @@ class Checkout:
             raise Refused(f"template path {template_path!r} is outside the repository {self.folder}") from None
 
     @property
-    def _main(self) -> str:
+    def main_ref(self) -> str:
+        """Main, as fetched."""
         return f"refs/remotes/{self.remote}/{self.main}"
 
     @property
-    def _default(self) -> str:
-        return f"refs/staging-cronjobs/{self.remote}"  # the remote's default branch, as fetched
+    def default_ref(self) -> str:
+        """The remote's default branch, as fetched."""
+        return f"refs/staging-cronjobs/{self.remote}"
 
-    def _on_main(self, path: str) -> str:
+    def commit_of(self, ref: str) -> str:
+        """The commit that a ref of this clone is at; empty when it has no such ref."""
+        return self._git("rev-parse", "--verify", "--quiet", "--end-of-options", ref, check=False).stdout.strip()
+
+    def on_main(self, path: str) -> str:
+        """A file of main, as sentences name it."""
         return f"{path} on {self.remote}/{self.main}"
 
     def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
         """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
         try:
-            template = _template(self._on_main(path), PurePosixPath(path).name, text)
+            template = _template(self.on_main(path), PurePosixPath(path).name, text)
         except Refused:
             if text.startswith(LFS_POINTER):
                 raise
@@ -366,7 +375,7 @@ class Checkout:
             if mode in (LINK, SUBMODULE) or (part != path and mode.startswith("100")):
                 kind = {LINK: "a symbolic link", SUBMODULE: "a submodule"}.get(mode, "a file")
                 raise Refused(
-                    f"{self._on_main(part)} is {kind}, so {path} cannot be read there. Replace it with a plain one."
+                    f"{self.on_main(part)} is {kind}, so {path} cannot be read there. Replace it with a plain one."
                 )
             if part == path and blob:
                 return blob
@@ -382,7 +391,7 @@ class Checkout:
             raise Outside(f"git does not have all files of {self.remote}/{self.main}: fetch it again, without a filter")
         return texts
 
-    def _settings_at(self, ref: str, project: Path) -> tuple[str, str]:
+    def settings_at(self, ref: str, project: Path) -> tuple[str, str]:
         """The text of the pyproject.toml that counts for the project at a commit, and its path; empty without one."""
         folder = project.resolve().relative_to(self.folder).as_posix()
         candidates = [str(PurePosixPath(part, "pyproject.toml")) for part in ("", *_with_parents(folder))]
@@ -435,58 +444,6 @@ def checkout(settings: Settings) -> Checkout:
     raise Outside(f"{settings.project} is not in a git work tree. Run this in a checkout of the repository.")
 
 
-def with_main(own: Settings) -> tuple[Checkout, Settings]:
-    """This checkout with main fetched, and the settings with what main says about places: see `settings.from_main`.
-
-    Raises `Refused` for a main that only the checked-out branch calls so.
-    """
-    found = checkout(own)
-    if "main" in own.given:
-        found.fetch_main()
-    else:
-        found.fetch_main(f"+HEAD:{found._default}")
-        _confirm_main(found, own)
-    return _settled(found, own)
-
-
-@dataclass(frozen=True)
-class Place:
-    """What is known of where releases are: see `place`."""
-
-    settings: Settings
-    checkout: Checkout | None  # None in no checkout
-    problem: str = ""  # why main is not as the remote has it now
-
-
-def place(own: Settings, say: Callable[[str], object]) -> Settings:
-    """The settings with what main says about places, for work on a release; `say` gets what was used instead of main.
-
-    A stage branch may be checked out: its own word on where releases are, and where a token goes, must not count.
-    Raises `Outside` when a checkout is there and its main cannot be read.
-    """
-    return placed(own, say).settings
-
-
-def placed(own: Settings, say: Callable[[str], object]) -> Place:
-    """The same, with the checkout."""
-    found = find(own)
-    if found is None:
-        return Place(_without_main(own, say), None, f"{own.project} is in no git checkout")
-    try:
-        checkout, settings = with_main(own)
-        return Place(settings, checkout)
-    except Outside as error:
-        known = found._git("rev-parse", "--verify", "--quiet", "--end-of-options", found._main, check=False).code == 0
-        if not known or not ("main" in own.given or own.main == Settings().main):
-            raise Outside(
-                f"{error}. Only main's settings say where releases are: pass --namespace and --kube-context, or run "
-                "this outside of the checkout."
-            ) from None
-        say(f"{error}. The settings of {found.remote}/{found.main} are those that were fetched last.")
-        checkout, settings = _settled(found, own)
-        return Place(settings, checkout, str(error))
-
-
 def owner_and_name(url: str) -> str:
     """`owner/name` of a remote's URL, the same for every form that one host has: https, ssh, scp-like or a path.
 
@@ -511,35 +468,6 @@ def same_repository(one: str, other: str) -> bool:
 def renamed(repository: str) -> str:
     """What to do where a release is of a repository that may be this one under another name."""
     return f"If that is this repository under another name, set repository = {json.dumps(repository)} in {rules.TABLE}."
-
-
-def _settled(found: Checkout, own: Settings) -> tuple[Checkout, Settings]:
-    """The checkout and settings, with main as it was fetched."""
-    text, path = found._settings_at(found._main, own.project)
-    settings = rules.from_main(own, text, found._on_main(path))
-    return checkout(settings), settings
-
-
-def _without_main(own: Settings, say: Callable[[str], object]) -> Settings:
-    """In no checkout a person's own settings are all there is: no branch has written them."""
-    settings, file = rules.without_main(own), own.project / "pyproject.toml"
-    if not {"namespace", "kube_context"} <= own.given and file.is_file():
-        say(f"{own.project} is in no git checkout. Settings are read from {file} and the kubeconfig.")
-    if settings != own:
-        say(f"sentry-url of {file} is not used, because no main confirms it. Set SENTRY_URL to {own.sentry_url}.")
-    return settings
-
-
-def _confirm_main(found: Checkout, own: Settings) -> None:
-    """A branch could call itself main in its own file, so the remote's default branch must call the same one main."""
-    commits = [found._git("rev-parse", "--verify", ref).stdout for ref in (found._main, found._default)]
-    text, path = found._settings_at(found._default, own.project)
-    where = f"{path} on the default branch of {found.remote}"
-    if commits[0] != commits[1] and (default := rules.main_of(text, where)) != own.main:
-        raise Refused(
-            f"{own.project / 'pyproject.toml'} says that main is {own.main!r}, and {where} says {default!r}. "
-            "Both must name production's branch. Correct one of them, or set STAGING_MAIN."
-        )
 
 
 def _reached(parents: Mapping[str, Sequence[str]], commit: str) -> set[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, helm_record, kubectl, shell
+from ..external import git, helm, helm_record, kubectl, main_settings, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release, Revision
 from ..model import backfill, catalogue, cleanup_command, diff, values
@@ -166,7 +166,7 @@ def render(
 
 def _placed(own: Settings, staged: StagedVersion, *, allow_dirty: bool) -> _Place:
     """The checkout, with main as it is now, and the cluster that main's settings name."""
-    checkout, settings = git.with_main(own)
+    checkout, settings = main_settings.with_main(own)
     preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
     preflight.check_committed(checkout, allow_dirty=allow_dirty)
     return _Place(settings, checkout, staged, clusters.connect(settings))

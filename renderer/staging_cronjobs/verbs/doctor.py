@@ -6,7 +6,7 @@ from functools import partial
 
 from ..errors import Outside, Refused, StagingError, Usage
 from ..external import cluster as clusters
-from ..external import git, kubectl, sentry, shell, user_code
+from ..external import git, kubectl, main_settings, sentry, shell, user_code
 from ..external.cluster import Cluster
 from ..model import stores
 from ..model.catalogue import Dataset
@@ -69,13 +69,13 @@ def _places(own: Settings, found: git.Checkout | None, token: str, read: Read | 
     return [*answers, *asked, _namespace_set(settings, cluster), monitors, lambda: datasets(there)]
 
 
-def _main(own: Settings, found: git.Checkout | None) -> tuple[git.Place, list[Answer]]:
+def _main(own: Settings, found: git.Checkout | None) -> tuple[main_settings.Place, list[Answer]]:
     notes: list[str] = []
     try:
-        place = git.placed(own, notes.append)
+        place = main_settings.placed(own, notes.append)
     except StagingError as error:
         # No token goes to an address that main has not confirmed.
-        return git.Place(without_main(own), found), [_known("main", _state(error), str(error))]
+        return main_settings.Place(without_main(own), found), [_known("main", _state(error), str(error))]
     if place.problem:
         return place, [_known("main", UNKNOWN, place.problem)]
     where = f"{own.remote}/{own.main}"
@@ -151,7 +151,9 @@ def _sentry(settings: Settings, token: str) -> list[Look]:
 # -- what the code says ------------------------------------------------------------------------------------------------
 
 
-def _datasets(place: git.Place, read: Read | None, there: Callable[[], dict[str, kubectl.Object]] | None) -> list[Look]:
+def _datasets(
+    place: main_settings.Place, read: Read | None, there: Callable[[], dict[str, kubectl.Object]] | None
+) -> list[Look]:
     settings = place.settings
     if read is None:  # it could read the token: see docs/security.md
         text = "their code is not loaded while SENTRY_AUTH_TOKEN is set"

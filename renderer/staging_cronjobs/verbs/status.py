@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from ..errors import StagingError
 from ..external import git, helm_record, kubectl, sentry
 from ..external.cluster import Cluster
-from ..external.git import Checkout, Place
+from ..external.git import Checkout
 from ..external.helm_record import Release
+from ..external.main_settings import Place
 from ..model import backfill, runs, schedules, values
 from ..model.staged_version import StagedVersion, numbers
 from ..model.status import UNKNOWN, UNREADABLE, JobStanding, Problem, Standing

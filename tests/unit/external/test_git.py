@@ -10,7 +10,7 @@ import pytest
 from hostile import Hostile
 from repositories import Repository, make_repository, stage_branch
 from staging_cronjobs.errors import Outside, Refused, Usage
-from staging_cronjobs.external import git
+from staging_cronjobs.external import git, main_settings
 from staging_cronjobs.external.git import Checkout, owner_and_name
 from staging_cronjobs.model.settings import Settings, given, load
 
@@ -747,8 +747,8 @@ def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: R
     repository.push("main")
     repository.git("switch", "--quiet", "-c", BRANCH)
     own = with_settings(repository, f'{HOSTILE}timeout = "90s"\ndatasets = ["mine:D"]\n')
-    checkout, settings = git.with_main(own)
-    for found in (settings, git.place(own, never)):
+    checkout, settings = main_settings.with_main(own)
+    for found in (settings, main_settings.place(own, never)):
         assert (found.namespace, found.kube_context) == ("weather", "")
         assert (found.sentry_org, found.sentry_project, found.sentry_url) == (
             "demo",
@@ -763,14 +763,14 @@ def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: R
 def test_options_and_the_environment_win_over_main(repository: Repository) -> None:
     with_settings(repository, OURS.replace("unknown-in-this-version = true\n", ""), push="main")
     own = load(repository.path, {"STAGING_NAMESPACE": "mine", "SENTRY_URL": "http://localhost:9000"})
-    found = git.place(given(own, kube_context="north"), never)
+    found = main_settings.place(given(own, kube_context="north"), never)
     assert (found.namespace, found.kube_context, found.sentry_url) == ("mine", "north", "http://localhost:9000")
     assert found.sentry_org == "demo"
 
 
 def test_what_main_does_not_say_is_not_set(repository: Repository, hostile: Hostile) -> None:
     repository.git("switch", "--quiet", "-c", BRANCH)
-    found = git.place(with_settings(repository, HOSTILE), never)
+    found = main_settings.place(with_settings(repository, HOSTILE), never)
     assert (found.namespace, found.kube_context, found.sentry_org, found.sentry_project) == ("", "", "", "")
     assert found.sentry_url == "https://sentry.io"
     hostile.tried("settings of a branch")
@@ -784,7 +784,7 @@ def test_the_file_of_main_is_the_nearest_one_whatever_the_branch_has(
     repository.git("switch", "--quiet", "-c", BRANCH)
     (repository.path / "pyproject.toml").unlink()
     repository.write("src/weather/pyproject.toml", f"{TABLE}{HOSTILE}")
-    assert git.place(load(repository.path / project, {}), never).namespace == "weather"
+    assert main_settings.place(load(repository.path / project, {}), never).namespace == "weather"
     hostile.tried("settings of a branch")
 
 
@@ -794,10 +794,10 @@ def test_a_branch_cannot_call_itself_main(repository: Repository, line: str, hos
     with_settings(repository, 'main = "trunk"\nnamespace = "weather"\n')
     repository.git("push", "--quiet", "origin", "HEAD:refs/heads/trunk")
     repository.git("--git-dir", str(repository.remote), "symbolic-ref", "HEAD", "refs/heads/trunk")
-    assert git.place(load(repository.path, {}), never).namespace == "weather"
+    assert main_settings.place(load(repository.path, {}), never).namespace == "weather"
     repository.git("switch", "--quiet", "-c", "evil")
     own = with_settings(repository, f"{line}{HOSTILE}", push="evil")
-    for ask in (git.with_main, lambda own: git.place(own, never)):
+    for ask in (main_settings.with_main, lambda own: main_settings.place(own, never)):
         with pytest.raises(
             Refused, match=r"says that main is '(evil|main)', and pyproject.toml on the default branch of"
         ):
@@ -808,7 +808,7 @@ def test_a_branch_cannot_call_itself_main(repository: Repository, line: str, hos
 def test_the_environment_may_say_which_branch_is_main(repository: Repository) -> None:
     with_settings(repository, 'namespace = "weather"\n')
     repository.git("push", "--quiet", "origin", "HEAD:refs/heads/release")
-    found = git.place(load(repository.path, {"STAGING_MAIN": "release"}), never)
+    found = main_settings.place(load(repository.path, {"STAGING_MAIN": "release"}), never)
     assert found.namespace == "weather"
 
 
@@ -818,7 +818,7 @@ def test_settings_of_main_that_cannot_be_read_are_named(repository: Repository, 
     repository.commit()
     repository.push("main")
     with pytest.raises(Usage, match=r"pyproject\.toml on origin/main|sentry-url is http://sentry\.example"):
-        git.place(Settings(project=repository.path), never)
+        main_settings.place(Settings(project=repository.path), never)
 
 
 def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository: Repository) -> None:
@@ -828,7 +828,7 @@ def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository:
     own = with_settings(repository, HOSTILE)
     shutil.rmtree(repository.remote)
     said: list[str] = []
-    assert git.place(own, said.append).namespace == "weather"
+    assert main_settings.place(own, said.append).namespace == "weather"
     (line,) = said
     assert line.startswith("cannot read main of origin: ")
     assert line.endswith(". The settings of origin/main are those that were fetched last.")
@@ -836,7 +836,7 @@ def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository:
     with pytest.raises(
         Outside, match="Only main's settings say where releases are: pass --namespace and --kube-context"
     ):
-        git.place(own, never)
+        main_settings.place(own, never)
 
 
 def test_a_main_that_cannot_be_confirmed_does_not_count_when_the_remote_is_down(
@@ -846,21 +846,21 @@ def test_a_main_that_cannot_be_confirmed_does_not_count_when_the_remote_is_down(
     own = with_settings(repository, f'main = "evil"\n{HOSTILE}', push="evil")
     shutil.rmtree(repository.remote)
     with pytest.raises(Outside, match="Only main's settings say where releases are"):
-        git.place(own, never)
+        main_settings.place(own, never)
     hostile.tried("settings of a branch")
 
 
 def test_without_a_checkout_a_persons_own_settings_count_but_not_where_a_token_goes(tmp_path: Path) -> None:
     tmp_path.joinpath("pyproject.toml").write_text(f"{TABLE}{HOSTILE}")
     said: list[str] = []
-    found = git.place(load(tmp_path, {}), said.append)
+    found = main_settings.place(load(tmp_path, {}), said.append)
     assert (found.namespace, found.sentry_project, found.sentry_url) == ("kube-system", "thief", "")
     assert "is in no git checkout" in said[0]
     assert "no main confirms it. Set SENTRY_URL to https://thief.example." in said[1]
     given_all = load(
         tmp_path, {"STAGING_NAMESPACE": "a", "STAGING_KUBE_CONTEXT": "b", "SENTRY_URL": "https://c.example"}
     )
-    assert git.place(given_all, never) == given_all
+    assert main_settings.place(given_all, never) == given_all
 
 
 def test_how_far_commits_are_behind_main(checkout: Checkout, repository: Repository, tmp_path: Path) -> None:
