@@ -12,7 +12,7 @@ from rendering import Object, Reader, RenderError, hand_made, pod, render_chart,
 from repositories import make_repository
 from staging_cronjobs.external import user_code
 from staging_cronjobs.model import values
-from staging_cronjobs.model.cronjob import EXACT, unwritable
+from staging_cronjobs.model.helm_limits import EXACT, unwritable
 from staging_cronjobs.model.settings import load
 from staging_cronjobs.model.values import Record, Values
 

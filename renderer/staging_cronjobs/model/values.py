@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from ..errors import Refused, StagingError, suggestion
 from . import origin, schedules
 from .catalogue import Dataset
-from .cronjob import DEEPEST, CronJobSpec, misshapen, places, too_deep, unprintable, unwritable, without_nulls
+from .cronjob import CronJobSpec, misshapen, places
+from .helm_limits import DEEPEST, too_deep, unprintable, unwritable, without_nulls
 from .origin import LONGEST
 from .staged_version import StagedVersion, shown
 

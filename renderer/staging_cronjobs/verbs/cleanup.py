@@ -18,7 +18,7 @@ from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, monitors, origin, ownership, recovery
+from . import Say, control, monitors, origin, ownership, recovery, removal
 
 AT_ONCE = 4
 
@@ -112,10 +112,10 @@ def remove(cluster: Cluster, release: Release, project: sentry.Project | None, s
     if settled is None:
         return
     say(f"deleting release {release.name}, its Jobs and pods")
-    recovery.clear(cluster, settled)
+    removal.clear(cluster, settled)
     if project:
         monitors.delete(project, settled.job_names, say)
-    recovery.purge(cluster, release.name)
+    removal.purge(cluster, release.name)
 
 
 def _check_same(now: Release, before: Release) -> None:

@@ -16,7 +16,7 @@ from ..model.origin import by
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, isolation, origin, ownership, preflight, recovery, staged_with_kubectl
+from . import Say, isolation, origin, ownership, preflight, recovery, removal, staged_with_kubectl
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
     if release.pending:
         recovery.take_over(cluster, release, say)
     elif not release.live:
-        recovery.clear(cluster, release)
+        removal.clear(cluster, release)
     else:
         return release
     return helm_record.find(cluster, release.name)
@@ -349,9 +349,9 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         return
     say(f"deleting release {release.name} again")
     try:
-        recovery.clear(cluster, release)
+        removal.clear(cluster, release)
         if not keep_record:
-            recovery.purge(cluster, release.name)
+            removal.purge(cluster, release.name)
     except (Outside, Unfinished) as error:
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(
