@@ -79,7 +79,14 @@ def test_every_branch_of_every_template_is_taken(helm_4: Path, tmp_path: Path) -
     texts = {file: file.read_text() for file in (chart / "templates").iterdir()}
     waiting = {(file.name, start) for file, text in texts.items() for start, _ in branches(text)}
     assert len(waiting) > 50
-    for values in (good(), hand_made() | {"suspend": True}, bad(), long_version(), {}):
+    for values in (
+        good(),
+        hand_made() | {"suspend": True},
+        hand_made() | {"paused_keys": ["a"]},
+        bad(),
+        long_version(),
+        {},
+    ):
         for more in ((), ("--is-upgrade",)):
             while branch := reached(helm_4, write(chart, texts, waiting), values, more):
                 waiting.remove(branch)

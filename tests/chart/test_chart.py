@@ -187,6 +187,27 @@ def test_a_job_is_suspended_by_the_release_or_by_its_own_code(
     assert cron_job(helm, reader, values)["spec"]["suspend"] is suspended
 
 
+@pytest.mark.parametrize(
+    ("alone", "release", "suspended"),
+    [
+        ([], False, {}),
+        (["validate"], False, {"validate"}),
+        (["of-no-job", "validate", "validate"], False, {"validate"}),
+        (["update", "validate"], False, {"update", "validate"}),
+        (["validate"], True, {"update", "validate"}),
+        (None, False, {}),
+    ],
+)
+def test_a_job_is_suspended_alone(
+    helm: Path, reader: Reader, alone: list[str] | None, release: bool, suspended: set[str]
+) -> None:
+    values = hand_made("update", "validate") | {"suspend": release}
+    if alone is not None:
+        values["paused_keys"] = alone
+    found = {o["metadata"]["name"]: o["spec"]["suspend"] for o in reader.objects(render_chart(helm, values))}
+    assert found == {f"{RELEASE}-{key}": key in suspended for key in ("update", "validate")}
+
+
 def test_zero_false_and_empty_values_survive(helm: Path, reader: Reader) -> None:
     container = {"name": "worker", "tty": False, "args": [], "resources": {}, "command": [""], "stdin": None}
     inner = spec(containers=[container], volumes=[{"name": "v", "emptyDir": {}}], terminationGracePeriodSeconds=0)
@@ -214,6 +235,8 @@ def test_zero_false_and_empty_values_survive(helm: Path, reader: Reader) -> None
         ({"more": 1}, "additional properties 'more' not allowed"),
         ({"record": None}, "missing property 'record'"),
         ({"suspend": "yes"}, "at '/suspend': got string, want boolean"),
+        ({"paused_keys": "update"}, "at '/paused_keys': got string, want array"),
+        ({"paused_keys": [1]}, "at '/paused_keys/0': got number, want string"),
         ({"jobs": []}, "at '/jobs': got array, want object"),
         ({"jobs": {"update": {"name": JOB}}}, "at '/jobs/update': missing property 'spec'"),
         ({"jobs": {"update": {"name": JOB, "spec": "x"}}}, "at '/jobs/update/spec': got string, want object"),
@@ -291,6 +314,11 @@ def test_notes_of_a_paused_release_say_how_to_resume(helm: Path, tmp_path: Path)
     assert text.startswith(f"ridge-snow v0.2.0 is staged as {RELEASE}, PAUSED: no job runs on its schedule.\n")
     assert "staging resume --dataset-id ridge-snow --version 0.2.0 --namespace weather\n" in text
     assert "staging pause" not in text
+
+
+def test_notes_name_the_jobs_that_are_paused_alone(helm: Path, tmp_path: Path) -> None:
+    text = notes(helm, tmp_path, hand_made() | {"paused_keys": ["archive", "update"]})
+    assert text.startswith(f"ridge-snow v0.2.0 is staged as {RELEASE}, with archive and update PAUSED.\n")
 
 
 def test_the_commands_that_notes_name_exist(helm_4: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def whole(jobs: int = 1) -> Object:
     own = {"schedule": "0 5 * * *", "suspend": False, "jobTemplate": job}
     made = hand_made(*(f"job-{number:02}" for number in range(jobs)), **marks, spec=own)
     made["record"] |= {"stagger": 0, "actor": "x", "subject": "x", "run": "https://x/x"}
-    return made | {"suspend": False, "global": {"a": "b"}}
+    return made | {"suspend": False, "paused_keys": [], "global": {"a": "b"}}
 
 
 def in_place(name: str, parent: Any) -> Any:
@@ -158,14 +158,16 @@ def test_every_fact_is_rendered_or_known_to_be_inert(helm_4: Path, remove: bool)
             del parent[name]
         elif path != ("record", "format"):
             old = parent[name]
-            others = {bool: lambda old: not old, int: lambda old: old + 1, list: lambda old: [*old, "x"]}
+            others = {bool: lambda old: not old, int: lambda old: old + 1, list: lambda old: [*old, "job-00"]}
             parent[name] = others.get(type(old), lambda _: "1")(old)
         try:
             if render_chart(helm_4, given) == before:
                 same.add(path)
         except RenderError as error:  # without an identity there is no release
             assert remove and f"- {'.'.join(path)} " in error.stderr
-    assert same == {path for path in INERT if path != ("global",)} | ({("suspend",)} if remove else set())
+    assert same == {path for path in INERT if path != ("global",)} | (
+        {("suspend",), ("paused_keys",)} if remove else set()
+    )
 
 
 def test_what_is_global_is_inert(helm_4: Path) -> None:

@@ -1026,6 +1026,24 @@ def a_pause_takes_a_killed_upgrade_over_and_nothing_fires(world: World, change: 
     assert not left(world, A)
 
 
+@scenario_each("change", helm_4=2, helm_3=1)
+def a_pause_of_one_job_takes_a_killed_upgrade_over_too(world: World, change: int) -> None:
+    """And a pause that was killed is still meant."""
+    stage(world, A)
+    world.now(["pause", "--branch", A.branch, "--key", "update"])
+    world.strike(staging_command("pause", "--branch", A.branch, "--key", "validate"), change)
+    world.staging.tool("kubectl", "patch", "cronjob", A.job_name("validate"), "--patch", '{"spec": {"suspend": false}}')
+    done = world.now(["pause", "--branch", A.branch, "--key", "plot"], SHORT)
+    assert done.code == REFUSED and "has no job 'plot', only update, validate" in done.stderr
+    done = world.now(["pause", "--branch", A.branch, "--key", "validate"], SHORT)
+    assert done.code == DONE, done.stderr
+    assert f"suspended {A.job_name('validate')}\n" in done.stderr
+    (row,) = world.now(["list", "-o", "json"]).json
+    assert (row["paused"], [job["paused"] for job in row["jobs"]]) == (False, [True, True])
+    assert not firing(world, A)
+    assert record(world, A)[-1] == "deployed"
+
+
 @scenario("helm_4", "helm_3")
 def a_pause_of_a_killed_first_deploy(world: World) -> None:
     """It has no other revision: it is finished, paused."""

@@ -72,8 +72,9 @@ def test_a_name_given_by_hand_is_refused(world: World, branch: str) -> None:
     refused(world, world.hub.dispatch("cleanup", branch), "Clean up")
 
 
-def test_a_key_given_by_hand_is_no_command(world: World) -> None:
-    run = world.hub.dispatch("run", "stage/ridge-snow/v0.2.0", "$(touch x)")
+@pytest.mark.parametrize("action", ["run", "pause"])
+def test_a_key_given_by_hand_is_no_command(world: World, action: str) -> None:
+    run = world.hub.dispatch(action, "stage/ridge-snow/v0.2.0", "$(touch x)")
     assert run.jobs == {"operate": "failure"}
     assert len(run.annotations("error")) == 1
     assert not list(world.hub.folder.rglob("x"))

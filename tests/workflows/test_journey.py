@@ -1,5 +1,6 @@
 """The life of a staged version by workflow: pushed, pushed again, deleted, cleaned up; by hand; and the daily sweep."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -75,6 +76,8 @@ def story(make_world: Callable[[], World], install_by_hand: Callable[[World, Sta
     for action in ("list", "status"):
         story.tell(action, hub.dispatch, action, "")
     story.tell("status of one", hub.dispatch, "status", WIND.branch)
+    for action in ("pause", "resume"):
+        story.tell(f"{action} one", hub.dispatch, action, SNOW.branch, "validate")
     world.sentry.check_in(*names(SNOW), *names(WIND), PRODUCTION)
 
     story.tell("not deleted", hub.delete, SNOW.branch)
@@ -116,7 +119,9 @@ def test_each_event_runs_its_jobs_and_no_others(story: Story) -> None:
     jobs = {name: " ".join(sorted(run.jobs)) for name, run in story.runs.items()}
     assert jobs == {
         **dict.fromkeys(("first", "same commit", "second", "late"), "deploy image quality"),
-        **dict.fromkeys(("pause", "resume", "run", "list", "status", "status of one"), "operate"),
+        **dict.fromkeys(
+            ("pause", "resume", "run", "list", "status", "status of one", "pause one", "resume one"), "operate"
+        ),
         **dict.fromkeys(("not deleted", "deleted", "deleted again", "by hand"), "cleanup"),
         "tag deleted": "",
         **dict.fromkeys(("reported", "swept"), "sweep"),
@@ -128,7 +133,7 @@ def test_every_step_runs_or_is_listed_here(story: Story) -> None:
         name: [step for job in run.jobs for step in sorted(run.not_run(job))] for name, run in story.runs.items()
     }
     assert {name: steps for name, steps in left_out.items() if steps} == {
-        **{key: ["List or status", "Run a job"] for key in ("pause", "resume")},
+        **{key: ["List or status", "Run a job"] for key in ("pause", "resume", "pause one", "resume one")},
         "run": ["List or status", "Pause or resume"],
         **{key: ["Pause or resume", "Run a job"] for key in ("list", "status", "status of one")},
     }
@@ -170,7 +175,9 @@ def test_a_push_that_a_newer_one_overtook_changes_nothing_and_says_so(story: Sto
 def test_a_version_is_paused_with_its_monitors_resumed_and_run_by_hand(story: Story) -> None:
     assert [story.suspended[name] for name in ("second", "pause", "resume")] == [False, True, False]
     assert [story.monitors[name] for name in ("pause", "resume")] == [{"disabled"}, {"active"}]
-    started = [name for name in story.after["run"] if name.startswith(f"jobs/{SNOW.job_name('update')}-")]
+    assert [story.monitors[name] for name in ("pause one", "resume one")] == [{"active", "disabled"}, {"active"}]
+    by_hand = re.compile(rf"jobs/{SNOW.job_name('update')}-\d{{6}}")  # its schedule gives eight digits
+    started = [name for name in story.after["run"] if by_hand.fullmatch(name)]
     assert len(started) == 1
     assert not [name for name in story.after["resume"] if name.startswith("jobs/")]
 

@@ -1,12 +1,36 @@
 """The `staging` command. Heavy modules are imported by the command that needs them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from . import completion, operators, project
 
+PARTS = (  # in the order of the help
+    ("Operate what is staged", operators.app),
+    ("Work on a project", project.app),
+    ("Set up your shell", completion.app),
+)
+
+
+class Parted(TyperGroup):
+    """The program, whose help has the commands of an operator first, under a heading of their own."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's signature
+        """Write a list for each part, all as wide."""
+        shown = {name: command for name, command in self.commands.items() if not command.hidden}
+        width = max(map(len, shown))
+        for title, part in PARTS:
+            names = [c.name or getattr(c.callback, "__name__", "") for c in part.registered_commands]
+            room = formatter.width - width - 6  # as click leaves around them
+            rows = [(name.ljust(width), shown[name].get_short_help_str(room)) for name in names if name in shown]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=Parted,
     name="staging",
     no_args_is_help=True,
     invoke_without_command=True,
@@ -31,6 +55,5 @@ def program(
         raise typer.Exit
 
 
-app.add_typer(operators.app)  # the order of the help
-app.add_typer(project.app)
-app.add_typer(completion.app)
+for _, of_part in PARTS:
+    app.add_typer(of_part)

@@ -12,6 +12,7 @@ from .options import (
     Branch,
     DatasetId,
     KeepMonitors,
+    Keys,
     KubeContext,
     ListOutput,
     Name,
@@ -34,6 +35,8 @@ from .prompt import confirm
 from .reporting import reported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
     from .options import Find
@@ -167,6 +170,7 @@ def timeline_command(
 @reported
 def pause(
     name: Name = "",
+    key: Keys = None,
     stop_running: Annotated[
         bool, typer.Option("--stop-running", help="Also delete the Jobs that run, with their pods.")
     ] = False,
@@ -181,13 +185,14 @@ def pause(
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
     find = meant(name, branch, dataset_id, version)
     settings = cluster_of_main(namespace, kube_context)
-    set_suspend(find, settings, True, sentry_token, keep_monitors, stop=stop_running)
+    set_suspend(find, settings, True, sentry_token, keep_monitors, key or (), stop=stop_running)
 
 
 @app.command()
 @reported
 def resume(
     name: Name = "",
+    key: Keys = None,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",
@@ -198,7 +203,7 @@ def resume(
 ) -> None:
     """Let the jobs of a paused version run again. A run that was missed starts at once."""
     find = meant(name, branch, dataset_id, version)
-    set_suspend(find, cluster_of_main(namespace, kube_context), False, sentry_token, keep_monitors)
+    set_suspend(find, cluster_of_main(namespace, kube_context), False, sentry_token, keep_monitors, key or ())
 
 
 @app.command()
@@ -414,7 +419,14 @@ def sweep_command(
 
 
 def set_suspend(
-    find: "Find", settings: "Settings", suspend: bool, sentry_token: str, keep_monitors: bool, *, stop: bool = False
+    find: "Find",
+    settings: "Settings",
+    suspend: bool,
+    sentry_token: str,
+    keep_monitors: bool,
+    named: "Sequence[str]" = (),
+    *,
+    stop: bool = False,
 ) -> None:
     """Pause or resume with the monitors, and show what was done; `stop` deletes the Jobs that run, too."""
     from ..external import cluster as clusters
@@ -422,16 +434,18 @@ def set_suspend(
     from ..output import terminal
     from ..verbs import control, monitors
 
-    cluster, token = clusters.connect(settings), token_from(sentry_token)
+    keys, cluster, token = [*dict.fromkeys(named)], clusters.connect(settings), token_from(sentry_token)
     project = sentry.connect(settings, token) if token and not keep_monitors else None
-    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say, stop=stop)
-    jobs = control.running(cluster, release, stop=stop) if suspend else []
-    silenced, problems = monitors.set_enabled(project, release, enabled=not suspend) if project else ([], [])
+    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say, keys=keys, stop=stop)
+    jobs = control.running(cluster, release, keys, stop=stop) if suspend else []
+    silenced, problems = [], []
+    if project:
+        silenced, problems = monitors.set_enabled(project, release, enabled=not suspend, keys=keys)
 
     def tell() -> None:
-        terminal.suspended(cluster, release, differed, changed, suspend=suspend)
+        terminal.suspended(cluster, release, differed, changed, suspend=suspend, keys=keys)
         if suspend:
-            terminal.still_running(release, jobs, stopped=stop)
+            terminal.still_running(release, jobs, stopped=stop, keys=keys)
         terminal.monitors(silenced, enabled=not suspend)
 
     shown("Pause" if suspend else "Resume", tell)

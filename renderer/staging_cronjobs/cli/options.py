@@ -50,6 +50,10 @@ Branch = Annotated[str, typer.Option(help="Branch of the staged version: stage/<
 DatasetId = Annotated[str, typer.Option(help="Id of the dataset. Goes with --version.")]
 Version = Annotated[str, typer.Option(help="Version of the dataset, such as 0.3.0.")]
 Image = Annotated[str, typer.Option(help="Image that the jobs run, with its tag.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option("--key", help="Key of a job, such as update, to pause or resume it alone. Repeatable."),
+]
 Datasets = Annotated[
     list[str] | None,
     typer.Option(help="package.module:ATTRIBUTE, a catalogue file, or - for stdin. Repeatable. Default: the setting."),

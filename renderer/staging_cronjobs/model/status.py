@@ -33,6 +33,7 @@ class JobStanding:
     next_fire: datetime | None  # None: suspended, or it cannot be told
     monitor: str  # empty: not asked; `none`, or Sentry's words
     known: bool  # False: its Jobs could not be listed
+    paused: bool = False  # alone, whatever its version is
 
 
 @dataclass(frozen=True)

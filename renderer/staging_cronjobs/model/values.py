@@ -87,7 +87,18 @@ class Values(BaseModel):
         default=False,
         description="true pauses every job; a job that its own spec suspends stays suspended.",
     )
+    paused_keys: list[str] = Field(
+        default=[], description="The keys of jobs that are paused alone, whatever `suspend` says; others are ignored."
+    )
     jobs: dict[str, Job] = Field(description="The cron jobs by key.")
+
+    def suspends(self, key: str) -> bool:
+        """Whether a job is suspended: with all others, alone, or by its own spec."""
+        return self.suspend or key in self.paused_keys or bool(self.jobs[key].spec.get("suspend"))
+
+    def paused_as(self, other: "Values") -> "Values":
+        """The same, with what is paused in `other`."""
+        return self.model_copy(update={"suspend": other.suspend, "paused_keys": other.paused_keys})
 
     @property
     def release_labels(self) -> dict[str, str]:
@@ -241,6 +252,8 @@ def _strange(found: Values) -> Iterator[str]:
         yield f"its template path is {shown(record.template_path)}"
     if not found.jobs:
         yield "it has no jobs"
+    for key in found.paused_keys:
+        staged.job_name(key)  # or it can be nobody's
     for key, job in found.jobs.items():
         if too_deep(job.spec):
             yield f"its job {shown(key)} is nested more than {DEEPEST} levels"

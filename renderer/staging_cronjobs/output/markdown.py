@@ -59,7 +59,7 @@ def _row(key: str, job: "Job", outcome: "Outcome", now: datetime) -> str:
     spec, zone = job.spec, job.spec.get("timeZone")
     if not suspended_now(outcome, key):
         fires = ", ".join(f"{at:%Y-%m-%d %H:%M}" for at in schedules.fires(spec["schedule"], zone, now, FIRES)) or "-"
-    elif outcome.values.suspend:
+    elif outcome.values.suspend or key in outcome.values.paused_keys:
         fires = "paused"
     else:
         fires = f"suspended by {'its own code' if spec.get('suspend') else 'the cluster'}"
@@ -97,6 +97,8 @@ def _next(outcome: "Outcome") -> Iterator[str]:
         yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
         yield _command("let its jobs run" if outcome.legacy else "when that is done", "staging", "resume", *target)
+    for key in [key for key in outcome.values.paused_keys if key in outcome.values.jobs]:
+        yield _command(f"let {key} run, which is paused alone", "staging", "resume", *target, "--key", key)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
         yield _command("roll back", "staging", "rollback", *target)

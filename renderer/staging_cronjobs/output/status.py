@@ -94,7 +94,9 @@ def _title(version: "Standing") -> str:
 
 
 def _state(version: "Standing", found: "Status") -> str:
-    words = [f"{version.status}{', paused' if version.paused else ''}"]
+    alone = ", ".join(job.key for job in version.jobs if job.paused)
+    paused = ", paused" if version.paused else f", {alone} paused" if alone else ""
+    words = [f"{version.status}{paused}"]
     if version.created:
         words.append(
             f"{_age(version.created, found)} old, revision {version.revision} for {_age(version.updated, found)}"
@@ -148,7 +150,9 @@ def _job(job: "JobStanding", found: "Status") -> str:
         words.append("no run yet" if job.known else f"runs {UNKNOWN}")
     elif not job.known:
         words.append(f"the last runs are {UNKNOWN}")
-    words.append("suspended" if job.suspended else f"next {clock(job.next_fire, found.now)}")
+    words.append(
+        ("paused alone" if job.paused else "suspended") if job.suspended else f"next {clock(job.next_fire, found.now)}"
+    )
     words += [f"monitor {job.monitor}"] if job.monitor else []
     return ", ".join(words)
 

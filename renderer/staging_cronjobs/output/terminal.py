@@ -65,6 +65,8 @@ def _state(row: Mapping[str, Any]) -> str:
         fire = ", ".join(job["key"] for job in jobs if not (job["missing"] or job["suspend"]))
         words.append(f"paused except {fire}" if fire else "paused")
     for word, keys in (
+        ("paused", [job["key"] for job in jobs if job["paused"] and job["suspend"] and not row["paused"]]),
+        ("fires, though paused", [job["key"] for job in jobs if job["paused"] and job["suspend"] is False]),
         ("missing", [job["key"] for job in jobs if job["missing"]]),
         ("failed", [job["key"] for job in jobs if job["last_run"] == "failed"]),
     ):
@@ -127,6 +129,8 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     show(f"{record.dataset_id} v{record.version} {runs} {record.image}; main has {main}.")
     cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
+    for key in outcome.values.jobs.keys() & {*outcome.values.paused_keys}:
+        show(f"{key} is paused alone, until: {shlex.join(('staging', 'resume', record.branch, '--key', key))}")
     if record.stagger:
         show(f"Staggered: its schedules are {record.stagger} min later than in the dataset's code.")
     for store in record.stores:
@@ -166,32 +170,49 @@ def _listed(title: str, lines: list[str]) -> None:
 
 
 def suspended(
-    cluster: "Cluster", release: "Release", differed: Mapping[str, list[str]], changed: bool, *, suspend: bool
+    cluster: "Cluster",
+    release: "Release",
+    differed: Mapping[str, list[str]],
+    changed: bool,
+    *,
+    suspend: bool,
+    keys: Sequence[str] = (),
 ) -> None:
     """What pause or resume did."""
-    state = "paused" if suspend else "running"
-    show(f"Release {release.name} ({cluster}) is {state}{'' if changed else ' already'}.")
+    jobs, several = release.values.jobs, len(keys) > 1
+    which = f"{', '.join(keys)} of release" if keys else "Release"
+    state = f"{'are' if several else 'is'} {'paused' if suspend else 'running'}{'' if changed else ' already'}"
+    show(f"{which} {release.name} ({cluster}) {state}.")
     if differed:
         show("CronJobs that differed from the release's record (recorded → found) were replaced:")
     for name, how in differed.items():
         show(f"  {name}: {'; '.join(how)}")
     if suspend and changed:
-        show("Later deploys keep it paused, until `staging resume`.")
+        one = "".join(f" --key {key}" for key in keys)
+        show(f"Later deploys keep {'them' if several else 'it'} paused, until `staging resume{one}`.")
     elif changed:
         show("A run that was missed while paused starts at once.")
-        own = [key for key, job in release.values.jobs.items() if job.spec.get("suspend")]
-        if own:
-            show(f"Still suspended by their own code: {', '.join(own)}.")
+    if suspend:
+        return
+    own = [key for key in keys or jobs if key in jobs and jobs[key].spec.get("suspend")]
+    if changed and own:
+        show(f"Still suspended by their own code: {', '.join(own)}.")
+    for key in [] if keys else [key for key in release.values.paused_keys if key in jobs]:
+        show(f"{key} is still paused alone, until: {_again('resume', release, [key])}")
 
 
-def still_running(release: "Release", jobs: Iterable[str], *, stopped: bool) -> None:
-    """The Jobs that go on although the version is paused, or that were stopped."""
+def still_running(release: "Release", jobs: Iterable[str], *, stopped: bool, keys: Sequence[str] = ()) -> None:
+    """The Jobs that go on although the version, or the job, is paused, or that were stopped."""
     if not (names := ", ".join(jobs)):
-        return show("No Job of it runs.")
+        return show(f"No Job of {'them' if len(keys) > 1 else 'it'} runs.")
     if stopped:
         return show(f"Stopped, with their pods: {names}")
     show(f"These Jobs still run: {names}. To stop them:")
-    return show(f"  {shlex.join(('staging', 'pause', release.values.record.branch, '--stop-running'))}")
+    return show(f"  {_again('pause', release, keys)} --stop-running")
+
+
+def _again(verb: str, release: "Release", keys: Sequence[str]) -> str:
+    return shlex.join(("staging", verb, release.values.record.branch, *(w for key in keys for w in ("--key", key))))
 
 
 def monitors(changed: Iterable[str], *, enabled: bool) -> None:
@@ -432,8 +453,7 @@ def schedule(spec: Mapping[str, Any]) -> str:
 
 def suspended_now(outcome: "Outcome", key: str) -> bool:
     """Whether a job is suspended: by the cluster's word, else by what was asked for."""
-    asked_for = outcome.values.suspend or bool(outcome.values.jobs[key].spec.get("suspend"))
-    return outcome.suspended.get(key, asked_for)
+    return outcome.suspended.get(key, outcome.values.suspends(key))
 
 
 def _cell(cell: Cell) -> list[str]:

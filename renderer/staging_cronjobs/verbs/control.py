@@ -22,9 +22,9 @@ Jobs = TypeVar("Jobs", bound=Collection[str])
 
 
 def set_suspend(
-    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say, *, stop: bool = False
+    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say, *, keys: Collection[str] = (), stop: bool = False
 ) -> tuple[Release, dict[str, list[str]], bool]:
-    """Pause or resume a release: the chart's `suspend`, all other values as they are.
+    """Pause or resume a release, or its jobs of these keys alone: all other values stay as they are.
 
     Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed. A pause
     does not wait for a helm that holds the release: the CronJobs are suspended at once, and with `stop` their Jobs
@@ -32,13 +32,38 @@ def set_suspend(
     """
     release = _find(cluster, staged, "pause or resume")
     if suspend and release.pending:
-        return _pause_pending(cluster, release, say, stop=stop), {}, True
+        return _pause_pending(cluster, release, keys, say, stop=stop), {}, True
     release = _settled(cluster, release, "pause or resume", say)
+    new = _switched(release, suspend, keys)
     found = _differing(cluster, release)
-    if release.values.suspend == suspend and not found:
+    if new == release.values and not found:
         return release, {}, False
-    suspend_all(cluster, release, suspend, origin.signed("paused" if suspend else "resumed"))
+    upgrade(cluster, release, new, _did(suspend, keys))
     return release, found, True
+
+
+def _switched(release: Release, suspend: bool, keys: Collection[str]) -> Values:
+    """The release's values with the one switch for all jobs set, or with the switches of these keys.
+
+    Raises `Refused` for a key that is none, and for one to resume while all jobs are paused.
+    """
+    values, branch = release.values, shlex.quote(release.values.record.branch)
+    if not keys:
+        return values.model_copy(update={"suspend": suspend})
+    for key in {*keys} - ({*values.paused_keys} if not suspend else set()):  # a job may have been dropped since
+        check_key(release, key)
+    if values.suspend and not suspend:
+        raise Refused(
+            f"release {release.name} is paused as a whole, so none of its jobs can be resumed alone. `staging resume "
+            f"{branch}` resumes it. To keep one of its jobs paused, pause that with --key first"
+        )
+    alone = {*values.paused_keys} | {*keys} if suspend else {*values.paused_keys} - {*keys}
+    return values.model_copy(update={"paused_keys": sorted(alone)})
+
+
+def _did(suspend: bool, keys: Collection[str]) -> str:
+    """What Helm's history says of it."""
+    return origin.signed(" ".join(("paused" if suspend else "resumed", *sorted(keys))))
 
 
 def settled(cluster: Cluster, staged: StagedVersion, verb: str, say: Say) -> Release:
@@ -61,31 +86,32 @@ def _settled(cluster: Cluster, release: Release, verb: str, say: Say) -> Release
     return release
 
 
-def _pause_pending(cluster: Cluster, release: Release, say: Say, *, stop: bool) -> Release:
+def _pause_pending(cluster: Cluster, release: Release, keys: Collection[str], say: Say, *, stop: bool) -> Release:
     """Suspend a release that a helm holds, without Helm; then wait for that helm, and put Helm's record right.
 
     Raises `Unfinished` when the CronJobs are suspended, but the record cannot be put right.
     """
-    _suspend_now(cluster, release, say)
-    if stop and (stopped := running(cluster, release, stop=True)):
+    _switched(release, True, keys)  # a key that is none ends it before anything is touched
+    _suspend_now(cluster, release, keys, say)
+    if stop and (stopped := running(cluster, release, keys, stop=True)):
         say(f"stopped, with their pods: {', '.join(stopped)}")
     if (left := recovery.TIMEOUTS * cluster.timeout_seconds - release.age) > 0:
         by = datetime.now(UTC) + timedelta(seconds=left)
         say(
-            "all CronJobs are suspended now, and are kept so until Helm's record says so too: when that helm has "
-            f"ended, by {by:%H:%M} UTC at the latest"
+            f"{'these' if keys else 'all'} CronJobs are suspended now, and are kept so until Helm's record says so "
+            f"too: when that helm has ended, by {by:%H:%M} UTC at the latest"
         )
     # That helm may write its CronJobs as they were before.
-    recovery.settle(cluster, release, say, lambda: _suspend_now(cluster, release, say))
+    recovery.settle(cluster, release, say, lambda: _suspend_now(cluster, release, keys, say))
     now = _find(cluster, release.values.record.staged_version, "pause")
-    new = now.values
+    new = _switched(now, True, keys)
     try:
         if now.pending:
             say(recovery.told(now))
-            new = now.before.values if now.before else new
+            new = now.before.values.paused_as(new) if now.before else new
             helm_record.give_up(cluster, now)
             now = _find(cluster, release.values.record.staged_version, "pause")
-        upgrade(cluster, now, new.model_copy(update={"suspend": True}), "paused")
+        upgrade(cluster, now, new, _did(True, keys))
     except (Outside, Refused) as error:
         raise Unfinished(
             f"The CronJobs of {release.name} are suspended, but Helm's record does not say so yet. {error}; {AGAIN}"
@@ -93,16 +119,24 @@ def _pause_pending(cluster: Cluster, release: Release, say: Say, *, stop: bool) 
     return now
 
 
-def _suspend_now(cluster: Cluster, release: Release, say: Say) -> None:
+def _suspend_now(cluster: Cluster, release: Release, keys: Collection[str], say: Say) -> None:
     """Suspend the CronJobs of a release without Helm, also those that a killed helm has left or just made."""
     for _ in range(TRIES):
-        live = ownership.check_own(cluster, release, release.job_names)
+        live = ownership.check_own(cluster, release, _names(release, keys))
         firing = {name: c for name, c in live.items() if not c["spec"].get("suspend")}
         if not firing:
             return
         if done := [name for name in sorted(firing) if kubectl.suspend(cluster, firing[name])]:
             say(f"suspended {', '.join(done)}")
     raise Outside(f"{cluster}: somebody changes CronJob {min(firing)} again and again, and it is not suspended")
+
+
+def _names(release: Release, keys: Collection[str]) -> frozenset[str]:
+    """The CronJobs that the keys have, or had; without keys, all there ever were."""
+    if not keys:
+        return release.job_names
+    jobs = [revision.values.jobs for revision in release.revisions]
+    return frozenset(there[key].name for there in jobs for key in keys if key in there)
 
 
 def _differing(cluster: Cluster, release: Release) -> dict[str, list[str]]:
@@ -149,12 +183,12 @@ def wait_for_jobs(find: Callable[[], Jobs], limit: float, say: Say) -> Jobs:
     return jobs
 
 
-def running(cluster: Cluster, release: Release, *, stop: bool) -> list[str]:
-    """The Jobs of a paused release that run, by name; with `stop` they are deleted, with their pods.
+def running(cluster: Cluster, release: Release, keys: Collection[str] = (), *, stop: bool) -> list[str]:
+    """The Jobs of a paused release, or of these keys, that run, by name; with `stop` they are deleted, with their pods.
 
     Raises `Unfinished` when they cannot be.
     """
-    jobs = kubectl.running(cluster, release.job_names)
+    jobs = kubectl.running(cluster, _names(release, keys))
     try:
         if stop:
             kubectl.stop(cluster, jobs)

@@ -112,8 +112,11 @@ def deploy(
     release = _current(place, new, found, say, wait=not dry_run)
     ran, names = (release.runs if release else None), [job.name for job in new.jobs.values()]
     # A pause that was killed is still meant, so it is what was asked for last that counts, not what ran.
-    asked = release.values.suspend if release and release.live else settings.first_deploy == "paused"
-    new = new.model_copy(update={"suspend": paused or asked})
+    if release and release.live:
+        new = new.paused_as(release.values)
+    else:
+        new = new.model_copy(update={"suspend": settings.first_deploy == "paused"})
+    new = new.model_copy(update={"suspend": paused or new.suspend})
     stopped = _stopped(cluster, release, names) if release and release.live else []
     beside = diff.from_production(new, found.wanted, found.theirs)
     suspended = _suspended(new, found.wanted)
@@ -227,7 +230,7 @@ def _current(place: _Place, new: Values, found: _Found, say: Say, *, wait: bool)
 def _suspended(new: Values, wanted: helm.Objects) -> dict[str, bool]:
     """Whether each job will be, by key, as the API server would have it: a policy may suspend what nobody asked to."""
     jobs = {key: wanted.get(job.name, {"spec": job.spec}) for key, job in new.jobs.items()}
-    return {key: new.suspend or bool(job["spec"].get("suspend")) for key, job in jobs.items()}
+    return {key: new.suspends(key) or bool(job["spec"].get("suspend")) for key, job in jobs.items()}
 
 
 def _render(

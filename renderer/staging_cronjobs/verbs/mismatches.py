@@ -57,9 +57,15 @@ def notes(version: Standing, backfill: str) -> Iterator[Problem]:
         elif waits:
             text = "it is paused, and waits for its first backfill. After that:"
         yield Problem(text, tuple(steps))
+    for job in version.jobs:
+        if job.paused:
+            again = _staging("resume", version.branch, "--key", job.key)
+            yield Problem(f"{job.key} is paused alone. To let it go on:", (again,))
     if silent := [job.name for job in version.jobs if job.suspended and job.monitor not in ("", "none", "disabled")]:
         text = f"Sentry will report every run of these suspended jobs as missed: {', '.join(silent)}"
-        yield Problem(text, (_staging("pause", version.branch),) if version.paused else ())
+        alone = tuple(word for job in version.jobs if job.paused and job.name in silent for word in ("--key", job.key))
+        pause = _staging("pause", version.branch, *(() if version.paused else alone))
+        yield Problem(text, (pause,) if version.paused or alone else ())
 
 
 def unproven(cluster: Cluster, release: str, why: str) -> Problem:
@@ -117,10 +123,14 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         described = kubectl.description_of(seen.cluster, "cronjob", job.name)
         yield Problem(f"CronJob {job.name} has the name of a job of this release, but is not its own", (described,))
         return
-    if job.suspended and not (version.paused or wanted.spec.get("suspend")):
+    if job.paused and not job.suspended:
+        put_right = _staging("pause", version.branch, "--key", job.key)
+    paused = version.paused or job.paused
+    if job.suspended and not (paused or wanted.spec.get("suspend")):
         yield Problem(f"CronJob {job.name} is suspended, and nobody paused the version", (put_right,))
-    elif not job.suspended and (version.paused or wanted.spec.get("suspend")):
-        why = "the version is paused" if version.paused else "its own code suspends it"
+    elif not job.suspended and (paused or wanted.spec.get("suspend")):
+        own = "it is paused alone" if job.paused else "its own code suspends it"
+        why = "the version is paused" if version.paused else own
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
     for name in ("schedule", "timeZone"):
         if (now := cronjob["spec"].get(name)) != (then := wanted.spec.get(name)):

@@ -19,13 +19,17 @@ def find(project: Project | None, slugs: Collection[str]) -> tuple[list[Monitor]
         return [], str(error)
 
 
-def set_enabled(project: Project, release: Release, *, enabled: bool) -> tuple[list[str], list[str]]:
-    """Enable or disable the monitors of a release's jobs, found by their exact slugs.
+def set_enabled(
+    project: Project, release: Release, *, enabled: bool, keys: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Enable or disable the monitors of a release's jobs, or of those with these keys, found by their exact slugs.
 
     Gives the slugs of those that were changed, and why others were not: the jobs are paused or resumed all the same.
-    A job that its own code suspends keeps its monitor as it is.
+    A job that its own code suspends keeps its monitor as it is, and so does one that stays paused alone.
     """
-    names = {job.name for job in release.values.jobs.values() if not job.spec.get("suspend")}
+    alone = {*release.values.paused_keys} if enabled and not keys else set[str]()
+    jobs = {key: job for key, job in release.values.jobs.items() if key not in alone and (not keys or key in keys)}
+    names = {job.name for job in jobs.values() if not job.spec.get("suspend")}
     done: list[str] = []
     try:
         for monitor in sentry.find(project, names):

@@ -27,7 +27,7 @@ class Rollback:
 
 
 def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: Say) -> Rollback:
-    """Deploy the older values again, with `suspend` as it is now: what is paused stays so. Helm's own would undo that.
+    """Deploy the older values again, paused as it is now. Helm's own rollback would undo that.
 
     Raises `Refused` when no other commit was deployed, or its stores have another writer by now.
     """
@@ -39,7 +39,7 @@ def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: 
             f"release {release.name} has no other commit to go back to: Helm keeps its last 10 revisions, and all of "
             f"them are at {release.values.record.commit[:12]}"
         )
-    new = other[-1].values.model_copy(update={"suspend": release.values.suspend})
+    new = other[-1].values.paused_as(release.values)
     cronjobs = {c["metadata"]["name"]: c for c in kubectl.labelled(cluster)}
     isolation.check_alone(new, isolation.writers(cluster, settings, cronjobs, (), new))
     control.upgrade(cluster, release, new, origin.signed(f"rolled back to {new.record.commit[:12]}"))

@@ -137,7 +137,10 @@ def _standing(release: Release, world: _World) -> Standing:
         run=facts.run,
         head=world.branches.get(facts.branch) if ours and world.branches is not None else UNKNOWN,
         main=world.main.get(facts.dataset_id, UNREADABLE) if ours and world.main is not None else UNKNOWN,
-        jobs=tuple(_job(key, job, cronjobs.get(job.name), world) for key, job in wanted.items()),
+        jobs=tuple(
+            replace(_job(key, job, cronjobs.get(job.name), world), paused=key in release.values.paused_keys)
+            for key, job in wanted.items()
+        ),
     )
     found = replace(found, behind=(world.behind or {}).get(found.clean_commit))
     problems = mismatches.problems(mismatches.Seen(world.cluster, world.now, found, wanted, cronjobs))

@@ -376,6 +376,9 @@ def test_a_value_that_is_nested_without_end_is_refused(hostile: Hostile) -> None
         lambda v: v.update(jobs={}),
         lambda v: v.update(jobs=[]),
         lambda v: v.update(suspend="yes"),
+        lambda v: v.update(paused_keys="update"),
+        lambda v: v.update(paused_keys=["--all"]),
+        lambda v: v.update(paused_keys=["update", "\x1b[2J"]),
     ],
 )
 def test_a_record_that_does_not_follow_from_its_identity_is_refused(

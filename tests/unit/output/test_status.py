@@ -88,6 +88,8 @@ def test_ages_are_short(stamp: str, told: str) -> None:
         ({"jobs": (job(known=False, last_success="2026-11-25T10:00:00Z"),)}, "succeeded 2h ago, the last runs are un"),
         ({"jobs": (job(next_fire=datetime(2026, 11, 27, 4, tzinfo=UTC)),)}, "no run yet, next 2026-11-27 04:00 UTC"),
         ({"jobs": (job(suspended=True, monitor="ok"),)}, "suspended, monitor ok"),
+        ({"jobs": (job(suspended=True, paused=True),)}, "paused alone"),
+        ({"jobs": (job(suspended=True, paused=True),)}, "deployed, update paused, "),
         (
             {"jobs": (job(last_failure=Run("j", FAILED, "", "2026-11-25T10:00:00Z", "exit code 3", "p")),)},
             "failed 2h ago (exit code 3)",

@@ -75,7 +75,8 @@ def outcome(text: str) -> Outcome:
         stopped=[text],
         production={text: [text], "b": None},
     )
-    values = Values.model_construct(record=record(text), suspend=True, jobs={text: job(text, spec)})
+    both: dict[str, Any] = {"suspend": True, "paused_keys": [text]}
+    values = Values.model_construct(record=record(text), **both, jobs={text: job(text, spec)})
     return Outcome(
         Cluster(text, "weather"),
         text,
@@ -109,7 +110,8 @@ def job(text: str, spec: dict[str, Any]) -> Job:
 
 def release(text: str) -> Release:
     spec: dict[str, Any] = {"schedule": text, "suspend": True}
-    values = Values.model_construct(record=record(text), suspend=False, jobs={text: job(text, spec)})
+    alone: dict[str, Any] = {"suspend": False, "paused_keys": [text]}
+    values = Values.model_construct(record=record(text), **alone, jobs={text: job(text, spec)})
     return Release(text, (Revision(1, text, text, "2026-01-05T00:00:00Z", values, {}, text, 0),))
 
 
@@ -125,7 +127,15 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     """Every function that prints, with this text in every place that others may have a say in."""
     cluster = Cluster(text, "weather")
     jobs: list[dict[str, Any]] = [
-        {"key": text, "name": text, "schedule": text, "time_zone": text, "suspend": True, "missing": missing}
+        {
+            "key": text,
+            "name": text,
+            "schedule": text,
+            "time_zone": text,
+            "suspend": True,
+            "missing": missing,
+            "paused": True,
+        }
         for missing in (False, True)
     ]
     for job in jobs:
@@ -152,7 +162,10 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     for spec in ({"schedule": "0 * * * *", "timeZone": text}, {"schedule": text}, {"schedule": text, "suspend": True}):
         yield lambda spec=spec: terminal.started(cluster, text, {"spec": spec})
     for suspend, changed in ((True, True), (False, True), (False, False)):
-        yield lambda s=suspend, c=changed: terminal.suspended(cluster, release(text), {text: [text]}, c, suspend=s)
+        for keys in ((), (text, text)):
+            told: dict[str, Any] = {"suspend": suspend, "keys": keys}
+            yield lambda c=changed, t=told: terminal.suspended(cluster, release(text), {text: [text]}, c, **t)
+            yield lambda c=changed, k=keys: terminal.still_running(release(text), [text], stopped=c, keys=k)
     for plan in plans(text):
         yield lambda plan=plan: terminal.plan(plan, printing.say)
         yield lambda plan=plan: terminal.plan_of_many({STAGED: plan, OTHER: text}, CLUSTER, printing.say)
@@ -294,6 +307,7 @@ def listed_job(key: str, **facts: Any) -> dict[str, Any]:
     """A job as `list` has it; healthy, with other facts over it."""
     times = {"last_success": "2026-01-05T08:20:00Z", "last_schedule": "2026-01-05T08:15:00Z", "created": NOW}
     row = {"key": key, "name": f"staging-x-{key}", "schedule": "15 * * * *", "time_zone": None, "suspend": False}
+    row |= {"paused": False}
     return {**row, **times, "missing": False, "last_run": "succeeded", "next_fire": "2026-01-05T09:15:00Z", **facts}
 
 
@@ -329,6 +343,12 @@ def listed(*jobs: dict[str, Any], **facts: Any) -> dict[str, Any]:
             ["a 15 * * * * - suspended", "b 15 * * * * running for 45m 09:15 UTC"],
         ),
         (listed(listed_job("a", suspend=True, last_run=""), paused=True), "deployed, paused", [A_NEW]),
+        (
+            listed(listed_job("a", suspend=True, last_run="", paused=True), listed_job("b")),
+            "deployed, a paused",
+            [A_NEW, "b 15 * * * * succeeded 40m ago 09:15 UTC"],
+        ),
+        (listed(listed_job("a", paused=True)), "deployed, a fires, though paused", [f"{A_WELL} 09:15 UTC"]),
         (listed(listed_job("a", next_fire=None)), "deployed", [f"{A_WELL} unknown"]),
         (listed(listed_job("a", next_fire="2026-02-01T00:00:00Z")), "deployed", [f"{A_WELL} 2026-02-01 00:00 UTC"]),
         (listed(status="uninstalled"), "uninstalled", ["- - - -"]),
