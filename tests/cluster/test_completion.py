@@ -44,7 +44,7 @@ def tab(place: Place, *words: str, **environment: str) -> list[str]:
         (("pau",), ["pause"]),
         (("--ver",), ["--version"]),
         (("list", "--kube"), ["--kube-context"]),
-        (("list", "--output", ""), ["json", "table"]),
+        (("timeline", "--output", ""), ["json", "table"]),
         (("status", "-o", "m"), ["markdown"]),
         (("completion", ""), ["bash", "fish", "zsh"]),
         (("pause", ""), [ICE.branch, SNOW.branch]),

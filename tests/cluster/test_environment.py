@@ -67,9 +67,9 @@ def test_helms_own_place_counts_over_the_kubeconfig_and_never_against_a_setting(
     assert f"HELM_NAMESPACE is '{live.name}', and the project's namespace is 'weather'" in said
     assert "pass --namespace" in said
     # What a person says to this program itself counts more, as a flag does in helm.
-    given = program.run(repository.path, "list", "--namespace", "other", "--context", cluster.context)
-    assert f"context {cluster.context}, namespace other" in given.stdout
-    assert "namespace other" in program.run(repository.path, "list", STAGING_NAMESPACE="other").stdout
+    given = program.run(repository.path, "list", "--namespace", "default", "--context", cluster.context)
+    assert f"context {cluster.context}, namespace default" in given.stdout
+    assert "namespace default" in program.run(repository.path, "list", STAGING_NAMESPACE="default").stdout
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
