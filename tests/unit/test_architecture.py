@@ -15,7 +15,7 @@ PACKAGE = ROOT / "renderer" / "staging_cronjobs"
 FILES = {file.relative_to(PACKAGE).as_posix(): file for file in sorted(PACKAGE.rglob("*.py"))}
 
 # A file may import from its own folder and from those that stand after it, and nothing else of this package.
-LAYERS = ("cli", "output", "verbs", "external", "model", "errors")
+LAYERS = ("cli", "output", "verbs", "checks", "external", "model", "errors")
 
 
 def imports(file: str) -> Iterator[str]:

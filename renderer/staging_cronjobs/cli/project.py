@@ -44,8 +44,9 @@ app = typer.Typer()
 @reported
 def check_command(datasets: Datasets = None, output: OutputOption = Output.table) -> None:
     """Check that every dataset can be staged at its current and next version."""
+    from ..checks import staged_with_kubectl
     from ..output import terminal
-    from ..verbs import check, staged_with_kubectl
+    from ..verbs import check
 
     settings = settings_for()
     catalogue = datasets_from(datasets, settings, "example.registry/image:tag")("")

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from ..checks.staged_with_kubectl import Predecessor
 from ..errors import StagingError
 from ..model.catalogue import Dataset
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, build, key_of, name_of
-from .staged_with_kubectl import Predecessor
 
 
 @dataclass(frozen=True)

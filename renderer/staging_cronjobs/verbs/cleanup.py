@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..checks import ownership
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm_record, kubectl, sentry, shell
@@ -18,7 +19,7 @@ from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, monitors, origin, ownership, recovery, removal
+from . import Say, control, monitors, origin, recovery, removal
 
 AT_ONCE = 4
 

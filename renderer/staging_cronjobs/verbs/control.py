@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from string import ascii_lowercase
 from typing import Any, TypeVar
 
+from ..checks import ownership
 from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster, plain
@@ -14,7 +15,7 @@ from ..external.helm_record import Release
 from ..model import diff
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
-from . import Say, origin, ownership, recovery
+from . import Say, origin, recovery
 
 POLL = 5.0  # seconds
 TRIES = 5  # to suspend what others change at the same time

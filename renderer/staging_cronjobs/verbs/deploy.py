@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from ..checks import isolation, ownership, preflight, staged_with_kubectl
 from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
 from ..external import git, helm, helm_record, kubectl, main_settings, shell
@@ -16,7 +17,7 @@ from ..model.origin import by
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, isolation, origin, ownership, preflight, recovery, removal, staged_with_kubectl
+from . import Say, origin, recovery, removal
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from ..checks import cluster_access, github_setup, isolation, preflight, staged_with_kubectl
 from ..errors import Outside, Refused, StagingError, Usage
 from ..external import cluster as clusters
 from ..external import git, kubectl, main_settings, sentry, shell, user_code
@@ -14,7 +15,7 @@ from ..model.doctor import OK, UNKNOWN, WRONG, Look, told
 from ..model.settings import TABLE, Settings, without_main
 from ..model.staged_version import StagedVersion
 from ..model.values import name_of
-from . import check, cluster_access, github_setup, init, isolation, preflight, staged_with_kubectl
+from . import check, init
 
 IMAGE = "example.registry/image:tag"
 SHOWN = 5  # datasets, of which each gets a line of its own

@@ -13,12 +13,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..checks import installation, other_workflows
 from ..errors import Outside, Refused, StagingError, Unfinished, Usage
 from ..external import cluster, git, shipped
 from ..external.git import Checkout
 from ..model import settings, workflow_parts
 from ..model.settings import TABLE, Settings
-from . import Say, installation, other_workflows
+from . import Say
 
 FOLDER = ".github/workflows"
 WORKFLOWS = (f"{FOLDER}/deploy-staging.yml", f"{FOLDER}/cleanup-staging.yml")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..checks import isolation
 from ..errors import Refused
 from ..external import kubectl
 from ..external.cluster import Cluster
@@ -9,7 +10,7 @@ from ..external.helm_record import Release, Revision
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
-from . import Say, control, isolation, origin
+from . import Say, control, origin
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import pytest
 import hub_answers
 from hostile import Hostile
 from hub_answers import NAMES, REPOSITORY, RULES
+from staging_cronjobs.checks import github_setup
+from staging_cronjobs.checks.github_setup import Wanted
 from staging_cronjobs.external import shell
 from staging_cronjobs.model.doctor import OK, UNKNOWN, WRONG, Look
-from staging_cronjobs.verbs import github_setup
-from staging_cronjobs.verbs.github_setup import Wanted
 
 STANDIN = Path(__file__).parents[2] / "support" / "standins" / "person"
 ENVIRONMENT = hub_answers.environment_path("prod")

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from catalogues import record
+from staging_cronjobs.checks import ownership
 from staging_cronjobs.errors import Refused
 from staging_cronjobs.external.helm_record import Release, Revision
 from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Record, Values
-from staging_cronjobs.verbs import ownership
 
 STAGED = StagedVersion("ridge-snow", "0.2.0")
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from ..model.cronjob import pod_of
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import key_of, name_of
-from . import Say
 
 START = "stage-"
 DASHED = re.compile("[0-9]+(-[0-9]+)*")
@@ -31,7 +30,7 @@ class Predecessor:
     key: str
 
 
-def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Say) -> list[Predecessor]:
+def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Callable[[str], object]) -> list[Predecessor]:
     """Those in the namespace, with a notice of each. Without a kubeconfig there are none; no failure is an error."""
     datasets = list(datasets)
     try:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from staging_cronjobs.checks.staged_with_kubectl import Predecessor, check_stopped, matches
 from staging_cronjobs.errors import Refused
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.staged_version import StagedVersion
-from staging_cronjobs.verbs.staged_with_kubectl import Predecessor, check_stopped, matches
 
 Catalogue = dict[str, set[str]]  # dataset id -> keys
 

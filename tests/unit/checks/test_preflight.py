@@ -10,6 +10,7 @@ import pytest
 from catalogues import record
 from hostile import Hostile
 from repositories import make_repository
+from staging_cronjobs.checks import preflight
 from staging_cronjobs.errors import Refused, Usage
 from staging_cronjobs.external import git
 from staging_cronjobs.external.cluster import Cluster
@@ -18,7 +19,6 @@ from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.settings import Settings, load
 from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Job, Values
-from staging_cronjobs.verbs import preflight
 
 STAGED = StagedVersion("ridge-snow", "0.2.0")
 PRODUCTION = {"update": "ridge-snow-update"}

@@ -6,9 +6,9 @@ import pytest
 
 from hostile import Hostile
 from repositories import Repository
+from staging_cronjobs.checks import installation
 from staging_cronjobs.external import git
 from staging_cronjobs.model.settings import Settings
-from staging_cronjobs.verbs import installation
 
 GUARDED = """try:
     from staging_cronjobs import mount
