@@ -830,7 +830,7 @@ def a_cronjob_that_is_made_anew_just_before_it_is_deleted_stays(world: World) ->
     door.before = before
     done = world.run(door, staging_command(*verb("cleanup", A))).end()
     assert done.code == UNFINISHED, done.stderr
-    assert f"kubectl could not delete cronjobs/{name}" in done.stderr
+    assert f"kubectl could not delete cronjob/{name}" in done.stderr
     assert [world.live.get("cronjobs", name)] == made
     assert set(world.sentry.slugs()) == names(A, *KEYS)
     refused = world.now(verb("cleanup", A))
