@@ -6,7 +6,7 @@ Each forged record is met by every command that acts on a release; all of them r
 import http.server
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from hostile import Hostile
 from live import IMAGE, LABEL, Namespace, Production, Staging
-from records import Edit, forge, newest, write
+from records import Edit, forge, newest, packed, unpacked, write
 from repositories import Repository
 from staged import Sentry, install, names, push
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -123,6 +123,13 @@ FORGED: dict[str, Edit] = {
     "no YAML in the manifest": added("---\n{ ["),
     "a list of objects": added("---\napiVersion: v1\nkind: List\nmetadata: {}\nitems: []"),
     "a hook": set_in("hooks", [HOOK]),
+    # Go's reader takes these for the fields of the same name.
+    "a manifest in other letters": lambda c: c.update(Manifest=f"{c['manifest']}\n{DEPLOYMENT}\n"),
+    "a manifest with a long s": lambda c: c.update({"manife\u017ft": f"{c['manifest']}\n{DEPLOYMENT}\n"}),
+    "hooks in other letters": lambda c: c.update(HOOKS=[HOOK]),
+    "a status in other letters": set_in("info/Status", "superseded"),
+    "another status than its label": set_in("info/status", "superseded"),
+    "another namespace": set_in("namespace", "kube-system"),
     "hooks that are no list": set_in("hooks", {"a": HOOK}),
 }
 
@@ -166,6 +173,57 @@ def test_a_forged_record_is_refused_by_every_command(
         assert not Path(repository.path, "stolen").exists()
     listed = staging.run(repository.path, "list", "-o", "json").json
     assert [row["release"] for row in listed] == [RIDGE.release]
+
+
+def second(live: Namespace, more: str = DEPLOYMENT, **changed: Any) -> None:
+    """One more record of the release, which Helm would take for its own."""
+    secret = newest(live, RIDGE.release)
+    content = unpacked(secret)
+    added(more)(content)
+    metadata = {"name": "a", "labels": secret["metadata"]["labels"]} | changed.pop("metadata", {})
+    made = {"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": {"release": packed(content)}}
+    assert live.create({**made, "metadata": metadata, **changed}).accepted
+
+
+def one_of_another_type(live: Namespace) -> None:
+    labels = {**newest(live, RIDGE.release)["metadata"]["labels"], "version": "9"}
+    second(live, type="Opaque", metadata={"name": f"sh.helm.release.v1.{RIDGE.release}.v9", "labels": labels})
+
+
+def one_under_anothers_name(live: Namespace) -> None:
+    """A rollback goes by the name: the true one has no labels, by which this program would find it."""
+    secret = newest(live, RIDGE.release)["metadata"]
+    second(live, more="", metadata={"name": "zz"})
+    forge(live, RIDGE.release, added(DEPLOYMENT))
+    write(live, secret["name"], {"metadata": {"labels": None}})
+
+
+def one_before_a_killed_upgrade(live: Namespace) -> None:
+    """What a takeover rolls back to."""
+    forge(live, RIDGE.release, added(DEPLOYMENT))
+    secret = newest(live, RIDGE.release)
+    content: dict[str, Any] = {**unpacked(secret), "version": 2}
+    content["info"] |= {"status": "pending-upgrade"}
+    content["manifest"] = content["manifest"].replace(DEPLOYMENT, "")
+    labels = {**secret["metadata"]["labels"], "version": "2", "status": "pending-upgrade"}
+    metadata = {"name": f"sh.helm.release.v1.{RIDGE.release}.v2", "labels": labels}
+    made = {"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": {"release": packed(content)}}
+    assert live.create({**made, "metadata": metadata}).accepted
+
+
+@pytest.mark.parametrize("forged", [second, one_of_another_type, one_under_anothers_name, one_before_a_killed_upgrade])
+def test_a_second_record_that_helm_would_act_on_is_refused(
+    staging: Staging, repository: Repository, live: Namespace, hostile: Hostile, forged: Callable[[Namespace], None]
+) -> None:
+    repository.stage(RIDGE.dataset_id, RIDGE.version)
+    install(staging, repository, RIDGE)
+    forged(live)
+    before = snapshot(live, repository)
+    for command in COMMANDS:
+        done = staging(repository.path, *command, STAGING_TIMEOUT="1s")
+        hostile.tried("release records", done.stdout + done.stderr, changed=snapshot(live, repository) != before)
+        assert done.code in (3, 5), (command, done.stderr)
+        assert "Helm's record" in done.stderr or "--all-versions" in command, done.stderr
 
 
 UNREADABLE: dict[str, dict[str, Any]] = {

@@ -30,6 +30,7 @@ DRIVERS = {
     "configmaps": "configmaps",
 }
 TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
+FIELD = re.compile("[a-z_]+")  # Go takes a field in other letters too, long s and Kelvin sign included
 LISTED = "owner=helm,status!=superseded"  # the newest records, and few others
 PREFIX = "staging-"  # with which each of our releases begins
 MOST_NAMES = 50  # that a selector has; an address must not be too long
@@ -270,9 +271,9 @@ def driver() -> str:
 
 
 def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
-    kind = driver()
-    items = cluster.get(kind, selector)
-    return [item for item in items if kind != "secrets" or item.get("type") == TYPE]
+    """Helm's records. Helm does not look at a Secret's type, so one of another type counts where it has a record."""
+    items = cluster.get(driver(), selector)
+    return [item for item in items if item.get("type", TYPE) == TYPE or "release" in (item.get("data") or {})]
 
 
 def _is_number(text: str, digits: int = 10) -> bool:
@@ -289,27 +290,32 @@ def _chart(content: Mapping[str, Any]) -> str:
 
 def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) -> Revision:
     """One revision, whose Secret holds `content`. Raises `Refused` for what Helm and this program did not write."""
-    labels = item["metadata"].get("labels", {})
+    metadata, labels = item["metadata"], item["metadata"].get("labels", {})
     number, status = labels.get("version", ""), labels.get("status", "")
     if not _is_number(number) or status not in (*STATES, *GOING):
-        raise Refused(f"Helm's record {item['metadata']['name']!r} has no revision and status that Helm writes")
+        raise Refused(f"Helm's record {metadata['name']!r} has no revision and status that Helm writes")
     manifest, hooks, config = content.get("manifest", ""), content.get("hooks"), content.get("config")
-    if content.get("name") != name or content.get("version") != int(number) or not isinstance(manifest, str):
-        raise Refused(f"Helm's record {item['metadata']['name']!r} is not of release {name}, revision {number}")
+    # Helm goes by the Secret's name, by its labels or by what it holds, now this and now that.
+    held = [content.get(field) for field in ("name", "version", "namespace")] + [content["info"].get("status")]
+    written = f"sh.helm.release.v1.{name}.v{number}"
+    if held != [name, int(number), metadata["namespace"], status] or metadata["name"] != written:
+        raise Refused(f"Helm's record {metadata['name']!r} is not of release {name}, revision {number}, {status}")
+    if item.get("type", TYPE) != TYPE or not isinstance(manifest, str):
+        raise Refused(f"Helm's record {metadata['name']!r} is not one that Helm writes")
     found = values.parse(name, config)
     if (own := found.record.staged_version.release) != name:
         raise Refused(f"release {name} has the record of {own}: it was not made by this program; nothing was touched")
     return Revision(
         int(number),
         status,
-        item["metadata"]["uid"],
-        item["metadata"]["creationTimestamp"],
+        metadata["uid"],
+        metadata["creationTimestamp"],
         found,
         {k: v for k, v in labels.items() if k.startswith(LABEL)},
         manifest,
         len(hooks) if isinstance(hooks, list) else int(hooks is not None),
-        item["metadata"]["name"],
-        item["metadata"]["resourceVersion"],
+        metadata["name"],
+        metadata["resourceVersion"],
     )
 
 
@@ -319,14 +325,22 @@ def _content(item: Mapping[str, Any]) -> dict[str, Any]:
         text = item["data"]["release"]
         zipped = b64decode(b64decode(text) if "type" in item else text)
         unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        content = json.loads(unzip.decompress(zipped, LARGEST))
-        if unzip.unconsumed_tail:
-            raise ValueError("too large")
+        content = json.loads(unzip.decompress(zipped, LARGEST), object_pairs_hook=_once)
+        if unzip.unconsumed_tail or not all(map(FIELD.fullmatch, (*content, *content["info"]))):
+            raise ValueError("too large, or with a field that Helm would take for another")
     except (ValueError, KeyError, TypeError, zlib.error, RecursionError):
         content = None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not isinstance(content["info"], dict):
         raise Refused(f"Helm's record {item['metadata']['name']!r} cannot be read: it is not what Helm writes")
     return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are there once: of two, Go merges what Python drops."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key twice")
+    return found
 
 
 def _foreign(cluster: Cluster, revision: Revision) -> Iterator[str]:
