@@ -1,7 +1,7 @@
 """Whose settings count: main's say where releases are and where a token goes. A checked-out branch could lie."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Outside, Refused
 from ..model import settings as rules
@@ -64,6 +64,8 @@ def _settled(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Settings
     """The checkout and settings, with main as it was fetched."""
     text, path = found.settings_at(found.main_ref, own.project)
     settings = rules.from_main(own, text, found.on_main(path))
+    if (settings.remote, settings.repository) == (own.remote, own.repository):  # then it is the same checkout
+        return replace(found, main=settings.main, version_source=settings.version_source), settings
     return git.checkout(settings), settings
 
 
