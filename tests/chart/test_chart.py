@@ -129,6 +129,16 @@ def test_nobody_else_sets_our_labels_or_says_who_manages(helm: Path, reader: Rea
     assert [annotations[f"staging-cronjobs/{key}"] for key in ("key", "paused", "image")] == ["update", "false", ""]
 
 
+def test_a_jobs_own_instance_stays_and_who_manages_it_is_helm(helm: Path, reader: Reader) -> None:
+    """Argo CD may track by `instance`: a deploy warns of it."""
+    own = {"app.kubernetes.io/instance": "weather", "app.kubernetes.io/managed-by": "argocd"}
+    labels = cron_job(helm, reader, hand_made(labels=own))["metadata"]["labels"]
+    assert {name: labels[name] for name in own} == {
+        "app.kubernetes.io/instance": "weather",
+        "app.kubernetes.io/managed-by": "Helm",
+    }
+
+
 def test_a_container_without_an_environment_gets_the_jobs_name(helm: Path, reader: Reader) -> None:
     containers = [
         {"name": "a"},

@@ -529,7 +529,7 @@ def test_a_cronjob_that_is_replaced_while_a_person_thinks_is_not_deleted(
     with untouched(live, repository, sentry):
         done = asked.answer("y")
     assert done.code == REFUSED
-    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its." in done.stderr
+    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but does not belong to it" in done.stderr
 
 
 def draining(
@@ -628,7 +628,7 @@ def test_a_cronjob_in_place_of_ours_is_refused(
     ).accepted
     with untouched(live, repository, sentry):
         done = staging.run(repository.path, *CLEANUP, "--yes", code=REFUSED, **sentry.environment)
-    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its" in done.stderr
+    assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but does not belong to it" in done.stderr
 
 
 # The stores

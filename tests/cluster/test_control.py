@@ -116,7 +116,8 @@ def test_what_others_put_in_place_of_a_job_is_left_alone(
     before = live.all("cronjobs")
     for command in (PAUSE, RESUME, RUN):
         done = staging.run(repository.path, *command, code=REFUSED)
-        assert f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but is not its" in done.stderr
+        taken = f"CronJob {UPDATE} has the name of a job of release {RIDGE.release} but does not belong to it"
+        assert taken in done.stderr
     assert live.all("cronjobs") == before
     assert live.names("jobs") == []
 

@@ -1,5 +1,6 @@
 """What the caller's environment holds for helm and kubectl does not lead them elsewhere; with the real ones."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ kind: Preference
 defaults:
 - command: create job
   options: [{name: dry-run, default: client}]
+- command: get
+  options: [{name: output, default: name}, {name: selector, default: nothing=here}]
+- command: delete
+  options: [{name: interactive, default: "true"}]
 """
 
 
@@ -92,6 +97,43 @@ def test_a_kuberc_changes_no_call(
     led = Staging({**staging.environment, "KUBERC": str(file), "KUBECTL_KUBERC": "true"})
     said = led.tool("kubectl", "create", "job", "by-hand", f"--from=cronjob/{job}").stdout
     assert "(dry run)" in said and live.names("jobs") == []
-    done = led.run(repository.path, "run", *RIDGE, "--key", "update")
+    assert led.tool("kubectl", "get", "cronjobs").stdout == ""
+    led.tool("kubectl", "delete", "cronjob", job, given="n\n")
+    assert job in live.names("cronjobs")
+    (row,) = led.run(repository.path, "list", "-o", "json").json
+    assert len(row["jobs"]) == 2 and not any(one["missing"] for one in row["jobs"])
+    run = led.run(repository.path, "run", *RIDGE, "--key", "update")
     assert len(live.names("jobs")) == 1
+    paused = led.run(repository.path, "pause", *RIDGE)
+    assert all(cronjob["spec"]["suspend"] for cronjob in live.all("cronjobs"))
+    cleaned = led.run(repository.path, "cleanup", *RIDGE, "--yes")
+    assert live.leftovers() == [] and live.names("jobs") == []
+    for done in (run, paused, cleaned):
+        hostile.tried("settings of helm and kubectl", done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+def test_a_context_that_is_called_in_cluster_is_the_one_that_is_meant(
+    staging: Staging, repository: Repository, live: Namespace, tmp_path: Path, hostile: Hostile
+) -> None:
+    """Not the current one, and not the service account of a pod."""
+    view = json.loads(live.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+    here = view["contexts"][0]["context"]
+    elsewhere = {"cluster": "elsewhere", "user": here["user"]}
+    view["contexts"] = [{"name": "in-cluster", "context": here}, {"name": "current", "context": elsewhere}]
+    view["clusters"].append({"name": "elsewhere", "cluster": {"server": "https://127.0.0.1:1"}})
+    view["current-context"] = "current"
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(view))
+    repository.stage("ridge-snow", "0.2.0")
+    staging.run(repository.path, "deploy", *RIDGE, "--docker-image", IMAGE)
+    own = {name: value for name, value in staging.environment.items() if name != "STAGING_KUBE_CONTEXT"}
+    program = Staging({**own, "KUBECONFIG": str(file)})
+    program.run(repository.path, "list", code=OUTSIDE)
+    for namespace in ((), ("--namespace", live.name)):
+        done = program.run(repository.path, "list", "--kube-context", "in-cluster", *namespace)
+        assert "ridge-snow" in done.stdout
+        hostile.tried("settings of helm and kubectl", done.stdout + done.stderr)
+    done = program.run(repository.path, "pause", *RIDGE, "--kube-context", "in-cluster")
+    assert all(cronjob["spec"]["suspend"] for cronjob in live.all("cronjobs"))
     hostile.tried("settings of helm and kubectl", done.stdout + done.stderr)

@@ -835,7 +835,7 @@ def a_cronjob_that_is_made_anew_just_before_it_is_deleted_stays(world: World) ->
     assert set(world.sentry.slugs()) == names(A, *KEYS)
     refused = world.now(verb("cleanup", A))
     assert refused.code == REFUSED
-    assert f"CronJob {name} has the name of a job of release {A.release} but is not its" in refused.stderr
+    assert f"CronJob {name} has the name of a job of release {A.release} but does not belong to it" in refused.stderr
     world.live.delete("cronjobs", name)
     assert world.now(verb("cleanup", A)).code == DONE
     assert not left(world, A)
@@ -1115,7 +1115,7 @@ def a_pause_suspends_nothing_that_is_not_its_own(world: World) -> None:
     before = {name: state(thing) for name, thing in world.objects().items()}
     done = world.now(["pause", "--branch", A.branch], SHORT)
     assert done.code == REFUSED, done.stderr
-    assert f"CronJob {update} has the name of a job of release {A.release} but is not its." in done.stderr
+    assert f"CronJob {update} has the name of a job of release {A.release} but does not belong to it." in done.stderr
     assert {name: state(thing) for name, thing in world.objects().items()} == before
 
 

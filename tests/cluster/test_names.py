@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from catalogues import FILE, cron_job, dataset, make_catalogue_repository, stage
+from catalogues import FILE, cron_job, dataset, make_catalogue_repository, stage, write_catalogue
 from live import IMAGE, LABEL, Namespace, Staging, wait_until
+from repositories import Repository
+from staged import Sentry
 from staging_cronjobs.model.staged_version import JOB_LIMIT, StagedVersion, job_limit
 
 LONG_ID = "a" * 63
@@ -134,3 +136,33 @@ def test_versions_whose_names_nearly_meet_never_share_an_object(
     assert found == {n: (v.dataset_id, v.version, v.release, v.release, 1) for n, v in owners.items()}
     listed = json.loads(staging.helm("list", "--max", "0", "-o", "json"))
     assert {row["name"]: row["revision"] for row in listed} == dict.fromkeys(releases, "1")
+
+
+@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
+@pytest.mark.parametrize(("before", "after"), [(1, 1001), (1001, 1)])
+def test_a_job_that_its_number_of_workers_renames_leaves_no_monitor(
+    staging: Staging, live: Namespace, sentry: Sentry, tmp_path: Path, before: int, after: int
+) -> None:
+    version = StagedVersion(LONG_ID, "0.3.0")
+    old, new = (version.job_name("validate", workers) for workers in (before, after))
+    assert old != new
+    entry = dataset(LONG_ID, "0.3.0", cron_job(f"{LONG_ID}-validate", before))
+    repository = make_catalogue_repository(tmp_path, [{**entry, "version": "0.0.1", "cronjobs": []}])
+    clone = Repository(stage(repository, entry, tmp_path / "clones"), repository.remote)
+    deploy = ("deploy", "--branch", version.branch, "--datasets", FILE, "--docker-image", IMAGE)
+    staging.run(clone.path, *deploy)
+    assert live.names("cronjobs") == [old]
+    clone.git("config", "user.name", "Datasets")
+    clone.git("config", "user.email", "datasets@example.org")
+    write_catalogue(clone, [dataset(LONG_ID, "0.3.0", cron_job(f"{LONG_ID}-validate", after))])
+    clone.commit("Change the number of workers")
+    clone.push(version.branch)
+    staging.run(clone.path, *deploy)
+    assert live.names("cronjobs") == [new]
+    live.delete("secrets", f"sh.helm.release.v1.{version.release}.v1")  # as Helm does after some more revisions
+    sentry.check_in(old, new, "another")
+    done = staging.run(clone.path, "cleanup", "--branch", version.branch, "--yes", **sentry.environment)
+    for name in (old, new):
+        assert f"  monitor  {name}: deleted" in done.stderr
+    assert sentry.slugs() == ["another"]
+    assert live.leftovers() == []

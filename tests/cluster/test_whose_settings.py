@@ -24,8 +24,9 @@ pytestmark = pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 
 @pytest.fixture
 def file_only(staging: Staging) -> Staging:
-    """The program with the cluster's context alone in its environment: the namespace is for a file to say."""
-    return Staging({name: value for name, value in staging.environment.items() if name != "STAGING_NAMESPACE"})
+    """The program without a namespace and a context in its environment: both are for a file to say."""
+    places = ("STAGING_NAMESPACE", "STAGING_KUBE_CONTEXT")
+    return Staging({name: value for name, value in staging.environment.items() if name not in places})
 
 
 @pytest.fixture
@@ -44,10 +45,12 @@ def settle(repository: Repository, *lines: str) -> str:
 
 def hostile_branch(repository: Repository, live: Namespace, thief: SentryServer) -> None:
     """Main says where things are; the stage branch that is checked out and pushed says otherwise."""
-    settle(repository, f'namespace = "{live.name}"')
+    context = live.cluster.context
+    settle(repository, f'namespace = "{live.name}"', f'kube-context = "{context}"')
     repository.push("main")
     repository.stage(RIDGE.dataset_id, RIDGE.version)
     text = (repository.path / "pyproject.toml").read_text().replace(live.name, "kube-system")
+    text = text.replace(context, "elsewhere")  # which the kubeconfig does not have
     sentry = (f'sentry-org = "{thief.organization}"', 'sentry-project = "weather"', f'sentry-url = "{thief.url}"')
     repository.write("pyproject.toml", "\n".join([text.rstrip(), *sentry, ""]))
     repository.commit("Lead astray")
@@ -66,7 +69,7 @@ def test_the_namespace_and_the_token_go_where_main_says(
     assert len(live.names("jobs")) == 1
     done = file_only.run(repository.path, "cleanup", *TARGET, "--yes", SENTRY_AUTH_TOKEN="secret")
     said += done.stdout + done.stderr
-    assert "kube-system" not in said
+    assert "kube-system" not in said and "elsewhere" not in said
     assert live.leftovers() == []
     assert repository.remote_head(RIDGE.branch) is None
     hostile.tried("settings of a branch", said, ran=thief.asked())
@@ -81,7 +84,11 @@ def test_a_deploy_that_main_would_not_find_is_refused_with_both_places(
         f"namespace is 'kube-system' in this branch's pyproject.toml, and '{live.name}' on origin/main" in done.stderr
     )
     hostile.tried("settings of a branch", done.stderr, changed=live.names("secrets"), ran=thief.asked())
-    file_only.run(repository.path, *DEPLOY, "--namespace", live.name)  # an option wins
+    options, context = ("--namespace", live.name), live.cluster.context
+    done = file_only.run(repository.path, *DEPLOY, *options, code=REFUSED)
+    assert f"kube-context is 'elsewhere' in this branch's pyproject.toml, and '{context}' on origin/main" in done.stderr
+    hostile.tried("settings of a branch", done.stderr, changed=live.names("secrets"), ran=thief.asked())
+    file_only.run(repository.path, *DEPLOY, *options, "--kube-context", context)  # an option wins
     assert live.names("cronjobs") == names(RIDGE)
 
 
@@ -222,6 +229,32 @@ def test_a_repository_is_the_same_in_any_case_and_a_renamed_one_is_told_how(
         repository.path, "cleanup", "--branch", renamed.branch, "--yes", STAGING_REPOSITORY="dynamical-demo/old-name"
     )
     assert live.leftovers() == []
+
+
+def test_another_groups_subgroup_of_the_same_name_is_another_repository(
+    staging: Staging, repository: Repository, live: Namespace, tmp_path: Path, hostile: Hostile
+) -> None:
+    """And a release from when the group was not in the name is told how to go on."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\nfor call; do :; done\nexec "${{call%% *}}" {repository.remote}\n')
+    ssh.chmod(0o755)
+    repository.git("remote", "set-url", "origin", "git@gitlab.example:a/dynamical-demo/weather.git")
+    program = Staging({**staging.environment, "GIT_SSH_COMMAND": str(ssh)})
+    earlier = StagedVersion("ridge-snow", "0.3.0")
+    install(staging, repository, RIDGE, owner="x/dynamical-demo/weather")
+    install(staging, repository, earlier, owner="dynamical-demo/weather")
+    done = program.run(repository.path, "sweep", "--grace", "0s", "-o", "json")
+    assert {row["name"]: row["kind"] for row in done.json} == {
+        RIDGE.release: "other-repository",
+        earlier.release: "other-repository",
+    }
+    hostile.tried("names from git", done.stdout + done.stderr)
+    done = program.run(repository.path, "cleanup", "--branch", earlier.branch, "--yes", code=REFUSED)
+    assert "this is a checkout of a/dynamical-demo/weather" in done.stderr
+    assert 'set repository = "dynamical-demo/weather" in [tool.staging-cronjobs]' in done.stderr
+    set_to = {"STAGING_REPOSITORY": "dynamical-demo/weather"}
+    program.run(repository.path, "cleanup", "--branch", earlier.branch, "--yes", **set_to)
+    assert live.names("cronjobs") == names(RIDGE)
 
 
 @pytest.mark.parametrize("path", ["../../etc", ":(glob)**", "--output=ran"])

@@ -43,8 +43,8 @@ def check_own(cluster: Cluster, release: Release, names: Collection[str]) -> dic
     live = kubectl.existing(cluster, names)
     if foreign := kubectl.foreign(cluster, live, release.name):
         raise Refused(
-            f"CronJob {min(foreign)} has the name of a job of release {release.name} but is not its. Nothing was "
-            "touched. Rename or delete that CronJob first."
+            f"CronJob {min(foreign)} has the name of a job of release {release.name} but does not belong to it. "
+            "Nothing was touched. Rename or delete that CronJob first."
         )
     return live
 

@@ -35,6 +35,7 @@ FIELDS = {
 # Their keys are anybody's own words.
 FREE = frozenset({"nodeSelector", "matchLabels", "volumeAttributes", "options", "labels", "annotations"})
 TRACKERS = ("argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/")  # of others
+TRACKING_LABEL = "app.kubernetes.io/instance"  # Argo CD's, where it goes by a label and no other one is set
 STARTING, PULLING = "will not start without it", "may not pull their images"
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")  # no object has another, whatever kubectl makes of it
 CANNOT = re.compile(r'cannot get resource "(\w+)"')
@@ -145,6 +146,7 @@ def tracked(new: Values) -> list[str]:
     found = []
     for key, job in new.jobs.items():
         marks = sorted(mark for mark in {**job.labels, **job.annotations} if mark.startswith(TRACKERS))
+        marks += [TRACKING_LABEL] if TRACKING_LABEL in job.labels else []
         found += [
             f"{key} carries {mark}: the tool that set it may change or delete the staged job. Leave it out of the "
             "dataset's own object"

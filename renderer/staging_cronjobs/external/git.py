@@ -21,6 +21,13 @@ METADATA = "zarr.json"  # of Zarr v3, in the template's folder
 OLDER = (".zattrs", ".zmetadata")  # of Zarr v2, which main may still have
 UNADDED = re.compile(r"(.*/)?([^/]+\.py|zarr\.json|pyproject\.toml)", re.DOTALL)  # untracked, yet part of what runs
 CODECOMMIT = re.compile(r"codecommit:(?:[^/]*:)?//(?:[^/@]*@)?([^/]+)")  # the URLs of git-remote-codecommit
+# A URL, or `user@host:path`, of a server; host and path are its groups.
+SERVED = re.compile(r"(?:(?!file:)[a-z+]+://(?:[^/]*@)?([^/:]+)[^/]*/|(?:[^/@:]*@)?([^/:]+):(?!//))(.*)")
+OF_TWO = (
+    "ssh.dev.azure.com",
+    "vs-ssh.visualstudio.com",
+    "git-codecommit.",
+)  # hosts with more before the last two parts
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `git ls-remote` prints it
@@ -447,17 +454,26 @@ def checkout(settings: Settings) -> Checkout:
 def owner_and_name(url: str) -> str:
     """`owner/name` of a remote's URL, the same for every form that one host has: https, ssh, scp-like or a path.
 
-    For Azure DevOps that is `project/name`, for CodeCommit `repos/name`.
+    On a server it is the whole path, because groups have subgroups in GitLab. For Azure DevOps it is `project/name`,
+    for CodeCommit `repos/name`, and for a folder its last two parts.
     """
     if helper := CODECOMMIT.fullmatch(url):
         return f"repos/{helper[1]}"  # as its URLs by https and ssh end
-    path = re.sub(r"^([a-z+]+://[^/]+/|[^/:]+:)", "", url)
-    parts = path.rstrip("/").removesuffix(".git").rstrip("/").split("/")
+    served = SERVED.fullmatch(url)
+    path = served[3] if served else url
+    parts = [part for part in path.rstrip("/").removesuffix(".git").split("/") if part]
     if marker := next((part for part in parts if part in ("_git", "_ssh")), None):  # Azure DevOps
         around = parts[: parts.index(marker)]
         above = around[1:] if "dev.azure.com/" in url or around[:1] == ["DefaultCollection"] else around
         parts = [*(above or parts[-1:]), parts[-1]]  # a project's own repository is named without it
+    elif served and not (served[1] or served[2]).startswith(OF_TWO) and not _of_bitbucket(url, parts):
+        return "/".join(parts)
     return "/".join(parts[-2:])
+
+
+def _of_bitbucket(url: str, parts: Sequence[str]) -> bool:
+    """Whether these are the parts of an https URL of Bitbucket's own server: those by ssh have no `scm`."""
+    return url.startswith("http") and parts[-3:-2] == ["scm"]
 
 
 def same_repository(one: str, other: str) -> bool:

@@ -213,8 +213,8 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
         _check_same(now, paused)
     if now and (foreign := kubectl.foreign(cluster, kubectl.existing(cluster, now.newest.names), now.name)):
         raise Unfinished(
-            f"CronJob {min(foreign)} has the name of a job of release {now.name} but is not its. It was put there "
-            "while Jobs ended. Rename or delete it, then run the same command again."
+            f"CronJob {min(foreign)} has the name of a job of release {now.name} but does not belong to it. "
+            "It was put there while Jobs ended. Rename or delete it, then run the same command again."
         )
     return now
 

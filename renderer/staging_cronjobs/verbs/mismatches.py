@@ -121,7 +121,8 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         return
     if kubectl.owner(cronjob) != (version.release, seen.cluster.namespace):
         described = kubectl.description_of(seen.cluster, "cronjob", job.name)
-        yield Problem(f"CronJob {job.name} has the name of a job of this release, but is not its own", (described,))
+        taken = f"CronJob {job.name} has the name of a job of this release, but does not belong to it"
+        yield Problem(taken, (described,))
         return
     if job.paused and not job.suspended:
         put_right = _staging("pause", version.branch, "--key", job.key)

@@ -106,13 +106,26 @@ def test_what_only_looks_like_production_is_not_shared() -> None:
 
 
 @pytest.mark.parametrize("field", ["labels", "annotations"])
-@pytest.mark.parametrize("mark", ["argocd.argoproj.io/tracking-id", "kustomize.toolkit.fluxcd.io/name"])
+@pytest.mark.parametrize(
+    "mark",
+    ["argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance", "kustomize.toolkit.fluxcd.io/name"],
+)
 def test_a_mark_of_another_manager_is_told(field: str, mark: str) -> None:
     new = values()
     job = new.jobs["update"].model_copy(update={field: {mark: "x", "team": "snow"}})
     (line,) = preflight.tracked(new.model_copy(update={"jobs": {"update": job}}))
     assert line.startswith(f"update carries {mark}: ")
     assert preflight.tracked(new) == []
+
+
+def test_the_label_by_which_argo_cd_tracks_unless_told_otherwise_is_told() -> None:
+    """As a label, which the chart leaves as it is. What a job has as `managed-by` never gets to the cluster."""
+    new, labels = values(), {"app.kubernetes.io/instance": "weather", "app.kubernetes.io/managed-by": "argocd"}
+    labelled = new.jobs["update"].model_copy(update={"labels": labels, "annotations": labels})
+    (line,) = preflight.tracked(new.model_copy(update={"jobs": {"update": labelled}}))
+    assert line.startswith("update carries app.kubernetes.io/instance: the tool that set it may change or delete")
+    annotated = new.jobs["update"].model_copy(update={"annotations": labels})
+    assert preflight.tracked(new.model_copy(update={"jobs": {"update": annotated}})) == []
 
 
 @pytest.fixture

@@ -65,7 +65,6 @@ def zarr(attributes: object) -> str:
         "https://github.com/owner/name/",
         "https://token@github.com/owner/name.git",
         "https://user:token@github.example:8443/owner/name.git",
-        "http://github.example/deep/group/owner/name.git",
         "ssh://git@github.com/owner/name.git",
         "ssh://git@github.com:2222/owner/name.git",
         "git+ssh://git@github.com/owner/name",
@@ -73,7 +72,6 @@ def zarr(attributes: object) -> str:
         "git@github.com:owner/name.git",
         "git@github.com:owner/name",
         "github.com:owner/name.git",
-        "git@host:/srv/git/owner/name.git",
         "file:///srv/git/owner/name.git",
         "/srv/git/owner/name.git",
         "/srv/git/owner/name.git/",
@@ -695,6 +693,21 @@ FORMS = {
         "ssh://git@bitbucket.example:7999/demo/weather.git",
         "/srv/demo/weather/.git",
     ],
+    "a/b/weather": [  # subgroups of GitLab, where another group has a b/weather too
+        "https://gitlab.example/a/b/weather.git",
+        "https://oauth2:token@gitlab.example:8443/a/b/weather/",
+        "http://gitlab.example/a/b/weather",
+        "git@gitlab.example:a/b/weather.git",
+        "git@gitlab.example:/a/b/weather.git",
+        "gitlab.example:a/b/weather",
+        "ssh://git@gitlab.example/a/b/weather.git",
+        "ssh://git@gitlab.example:2222/a/b/weather.git",
+        "git+ssh://git@gitlab.example/a/b/weather",
+        "git://gitlab.example/a/b/weather.git",
+    ],
+    "x/b/weather": ["https://gitlab.example/x/b/weather.git"],
+    "srv/git/demo/weather": ["git@git.example:/srv/git/demo/weather.git", "ssh://git.example/srv/git/demo/weather.git"],
+    "a/b/c/weather": ["https://gitlab.example/a/b/c/weather.git", "git@gitlab.example:a/b/c/weather.git"],
 }
 
 

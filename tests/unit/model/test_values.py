@@ -324,6 +324,8 @@ def test_what_would_act_on_a_terminal_is_refused_in_a_record(field: str, text: s
             {"helm.sh/hook": "pre-install"},
             "metadata.annotations.helm.sh/hook is a mark",
         ),
+        ("metadata.annotations", {"helm.sh/hook-weight": "-5"}, "annotations.helm.sh/hook-weight is a mark"),
+        ("metadata.annotations", {"helm.sh/hook-delete-policy": "hook-succeeded"}, "helm.sh/hook-delete-policy is a"),
         (
             "metadata.annotations",
             {"helm.sh/resource-policy": "keep"},
