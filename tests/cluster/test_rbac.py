@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from live import IMAGE, Done, Namespace, Staging, wait_until
 from repositories import Repository
-from staged import Place, install, names, push
+from staged import CHART, Place, install, names, push
 from staging_cronjobs.model.staged_version import StagedVersion
 
 MANIFEST = Path(__file__).parents[2] / "docs" / "rbac.yaml"
@@ -153,12 +153,13 @@ def world(place: Place) -> World:
 
 
 # Which command, or which deploy, misses which right, and its exit code. GONE: the branch is deleted while Helm works.
-INSTALL, AGAIN, GONE = "installs", "upgrades and drops a job", "takes away what it made"
+# FULL: there are as many revisions as Helm keeps, so it deletes the oldest, and reads that one before.
+INSTALL, AGAIN, GONE, FULL = "installs", "upgrades and drops a job", "takes away what it made", "upgrades once more"
 CASES: dict[Right, tuple[str, int]] = {
     (CI, "secrets", "list"): (INSTALL, OUTSIDE),
     (CI, "secrets", "create"): (INSTALL, OUTSIDE),
     (CI, "secrets", "update"): (INSTALL, UNFINISHED),
-    (CI, "secrets", "get"): (GONE, UNFINISHED),
+    (CI, "secrets", "get"): (FULL, OUTSIDE),
     (CI, "secrets", "delete"): (GONE, UNFINISHED),
     (CI, "cronjobs", "get"): (INSTALL, OUTSIDE),
     (CI, "cronjobs", "create"): (INSTALL, OUTSIDE),
@@ -171,20 +172,21 @@ CASES: dict[Right, tuple[str, int]] = {
     (OPERATOR, "secrets", "list"): ("list", OUTSIDE),
     (OPERATOR, "secrets", "create"): ("pause", OUTSIDE),
     (OPERATOR, "secrets", "update"): ("pause", UNFINISHED),
-    (OPERATOR, "secrets", "get"): ("cleanup", UNFINISHED),
+    (OPERATOR, "secrets", "get"): ("pause", OUTSIDE),
     (OPERATOR, "secrets", "delete"): ("cleanup", UNFINISHED),
     (OPERATOR, "cronjobs", "list"): ("sweep", OUTSIDE),
     (OPERATOR, "cronjobs", "get"): ("cleanup", OUTSIDE),
     (OPERATOR, "cronjobs", "update"): ("pause", UNFINISHED),
     (OPERATOR, "cronjobs", "delete"): ("cleanup", UNFINISHED),
     (OPERATOR, "cronjobs", "watch"): ("cleanup", UNFINISHED),
-    (OPERATOR, "jobs", "list"): ("cleanup", UNFINISHED),
+    (OPERATOR, "jobs", "list"): ("cleanup", OUTSIDE),
     (OPERATOR, "jobs", "create"): ("run", OUTSIDE),
     (OPERATOR, "jobs", "delete"): ("pause --stop-running", UNFINISHED),
     (OPERATOR, "pods", "list"): ("cleanup", UNFINISHED),
     (OPERATOR, "pods", "get"): ("logs", OUTSIDE),
     (OPERATOR, "pods/log", "get"): ("logs", OUTSIDE),
 }
+MOST = 10  # revisions that Helm keeps (its --history-max)
 OPTIONAL = [(CI, kind, "get") for kind in ("configmaps", "persistentvolumeclaims", "serviceaccounts")]
 WORDS = {(CI, "secrets", "update"): "lack the right to update secrets"}  # Helm has none of Kubernetes' own
 
@@ -204,8 +206,10 @@ def test_a_deploy_without_one_right_names_it(world: World, right: Right, tmp_pat
     ci, (moment, code) = world.account(right, tmp_path), CASES[right]
     staged = world.version(right)
     push(world.repository, staged)
-    if moment == AGAIN:
+    if moment in (AGAIN, FULL):
         install(world.admin, world.repository, staged)
+    if moment == FULL:
+        fill(world, staged)
     jobs = 1 if moment == AGAIN else 2
     during = deleted_meanwhile(world, staged, tmp_path / "deleting") if moment == GONE else {}
     check(world.deploy(ci, staged, jobs, **during), right, code)
@@ -233,6 +237,8 @@ def test_an_operators_command_without_one_right_names_it(world: World, right: Ri
     staged = world.version(right)
     push(world.repository, staged)
     install(world.admin, world.repository, staged, seconds=3600 if "stop" in command else 0)
+    if right[1:] == ("secrets", "get"):
+        fill(world, staged)
     args = {
         "list": (),
         "sweep": (),
@@ -248,6 +254,12 @@ def test_an_operators_command_without_one_right_names_it(world: World, right: Ri
     if right[1] in ("jobs", "pods") and right[2] == "list":
         check_status(operator, world, staged, right[1])
     check(operator(world.repository.path, *command.split(), *args[command]), right, code)
+
+
+def fill(world: World, staged: StagedVersion) -> None:
+    """Upgrade until there are as many revisions as Helm keeps."""
+    for _ in range(MOST - 1):
+        world.admin.helm("upgrade", staged.release, str(CHART), "--reuse-values")
 
 
 def check_status(operator: Staging, world: World, staged: StagedVersion, kind: str) -> None:
