@@ -252,8 +252,8 @@ def test_another_groups_subgroup_of_the_same_name_is_another_repository(
     done = program.run(repository.path, "cleanup", "--branch", earlier.branch, "--yes", code=REFUSED)
     assert "this is a checkout of a/dynamical-demo/weather" in done.stderr
     assert 'set repository = "dynamical-demo/weather" in [tool.staging-cronjobs]' in done.stderr
-    set_to = {"STAGING_REPOSITORY": "dynamical-demo/weather"}
-    program.run(repository.path, "cleanup", "--branch", earlier.branch, "--yes", **set_to)
+    cleanup = ("cleanup", "--branch", earlier.branch, "--yes")
+    program.run(repository.path, *cleanup, STAGING_REPOSITORY="dynamical-demo/weather")
     assert live.names("cronjobs") == names(RIDGE)
 
 
