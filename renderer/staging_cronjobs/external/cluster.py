@@ -22,6 +22,7 @@ NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\
 STALE = ("(Conflict)", "(NotFound)")  # the API server's words for what is not as it was read
 HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
 HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
+MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
 
@@ -114,7 +115,9 @@ class Cluster:
 
         One that is gone is done. Raises `Outside` for another one, or when it cannot be deleted.
         """
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}
+        # In the foreground an object stays until the cluster's garbage collector has seen that it made nothing.
+        policy = "Foreground" if plural in MAKERS else "Background"
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
         body = json.dumps({**options, "preconditions": preconditions})
         result = self.kubectl("delete", "--raw", f"{self._path(plural)}/{name}", "-f", "-", stdin=body, check=False)
         if result.code and "(NotFound)" not in result.stderr:
@@ -130,7 +133,7 @@ class Cluster:
         return not result.code
 
     def _path(self, plural: str) -> str:
-        group = "/apis/batch/v1" if plural in ("cronjobs", "jobs") else "/api/v1"
+        group = "/apis/batch/v1" if plural in MAKERS else "/api/v1"
         within = "" if self.everywhere else f"/namespaces/{self.namespace}"
         return f"{group}{within}/{plural}"
 
