@@ -122,7 +122,7 @@ def missing(cluster: Cluster, new: Values) -> list[str]:
         return found
     # Only names come out of it: what is in a Secret is nobody's business here.
     names = sorted({f"{kind.lower()}/{name}" for kind, name, _ in wanted})
-    result = cluster.kubectl("get", *names, "--ignore-not-found", "-o", "name", check=False)
+    result = cluster.kubectl("get", "--ignore-not-found", "-o", "name", "--", *names, check=False)
     barred = sorted(set(CANNOT.findall(result.stderr)))
     if result.code and not barred:
         return [*found, f"cannot look for what the jobs refer to: {plain(result)}"]
