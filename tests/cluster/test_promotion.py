@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from live import IMAGE, Namespace, Staging, end, wait_until
+from live import IMAGE, Namespace, Staging, end, wait_until, with_helm
+from records import newest, packed, unpacked, write
 from repositories import Repository, stage_branch
 from staged import RUN_SECONDS, install
 from staging_cronjobs.model.staged_version import StagedVersion
 from watching import CANARY, ended, fire_all, history, make_canary, watched
 
-REFUSED, USAGE = 3, 2
+REFUSED, USAGE, UNFINISHED = 3, 2, 5
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
+FORECAST = StagedVersion("ridge-snow-forecast", "0.2.0")
 KEYS = ("update", "validate")
 NAMES = [RIDGE.job_name(key) for key in KEYS]
 OLD, NEW = "example.registry/weather:main-1", "example.registry/weather:main-2"  # what production runs
@@ -84,6 +86,98 @@ def test_a_template_that_moved_on_main_is_found_by_its_id(
     staging.run(repository.path, "guard")
 
 
+def mark(live: Namespace, staged: StagedVersion, status: str) -> None:
+    """As a helm that was killed leaves the newest record of a release."""
+    secret = newest(live, staged.release)
+    content = unpacked(secret)
+    content["info"]["status"] = status
+    patch = {"data": {"release": packed(content)}, "metadata": {"labels": {"status": status}}}
+    write(live, secret["metadata"]["name"], patch)
+
+
+@one_major
+@pytest.mark.parametrize("status", ["uninstalling", "uninstalled"])
+def test_what_a_cleanup_left_is_a_writer_too(
+    staging: Staging, repository: Repository, live: Namespace, status: str
+) -> None:
+    install(staging, repository, RIDGE)
+    merge(repository)
+    mark(live, RIDGE, status)
+    said = staging.run(repository.path, "guard", code=REFUSED).stderr
+    assert f"{RIDGE.release} ({status}): CronJob {NAMES[0]} is not suspended" in said
+    staging.run(repository.path, "guard", "--pause")
+    assert suspended(live) == {True}
+    assert newest(live, RIDGE.release)["metadata"]["labels"]["status"] == status
+    for name in NAMES:
+        live.delete("cronjobs", name)
+    assert f"it is {status}, and nothing of it runs" in staging.run(repository.path, "guard").stderr
+
+
+@one_major
+def test_a_job_that_a_failed_upgrade_dropped_is_a_writer_too(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    install(staging, repository, RIDGE)
+    dropped = live.get("cronjobs", NAMES[1])
+    install(staging, repository, RIDGE, keys=KEYS[:1])
+    dropped["metadata"] = {k: dropped["metadata"][k] for k in ("name", "namespace", "labels", "annotations")}
+    live.create(dropped)
+    mark(live, RIDGE, "failed")
+    merge(repository)
+    staging.run(repository.path, "run", "--branch", RIDGE.branch, "--key", "update")
+    said = staging.run(repository.path, "guard", code=REFUSED).stderr
+    assert f"CronJob {NAMES[1]} is not suspended" in said
+    staging.run(repository.path, "guard", "--pause")
+    assert suspended(live) == {True}
+
+
+@one_major
+def test_one_release_that_cannot_be_paused_does_not_hold_up_the_others(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    install(staging, repository, FORECAST)
+    install(staging, repository, RIDGE)
+    merge(repository)
+    repository.bump(FORECAST.dataset_id, FORECAST.version)
+    stolen = FORECAST.job_name("validate")
+    taken = {"metadata": {"annotations": {"meta.helm.sh/release-name": "another"}}}
+    live.patch("cronjobs", stolen, taken, how="merge")
+    done = staging.run(repository.path, "guard", "--pause", code=UNFINISHED)
+    assert f"{FORECAST.release} is not paused: CronJob {stolen} has the name of a job" in done.stderr
+    assert f"{RIDGE.release} is not paused" not in done.stderr and suspended(live) == {True}
+    assert unpacked(newest(live, RIDGE.release))["config"]["suspend"] is True
+
+
+@one_major
+def test_a_pause_that_helm_cannot_record_holds_all_the_same(
+    staging: Staging, repository: Repository, live: Namespace, tmp_path: Path
+) -> None:
+    install(staging, repository, RIDGE)
+    merge(repository)
+    broken = with_helm(staging, tmp_path / "bin", before='[ "$1" != upgrade ] || { echo no space left >&2; exit 1; }')
+    done = broken.run(repository.path, "guard", "--pause")
+    assert f"warning: {RIDGE.release} is suspended, but Helm's record does not say so" in done.stderr
+    assert "no space left" in done.stderr and suspended(live) == {True}
+    live.patch("cronjobs", NAMES[1], {"spec": {"suspend": False}})
+    done = broken.run(repository.path, "guard", "--pause", "--strict", code=UNFINISHED)
+    assert "no space left" in done.stderr and suspended(live) == {True}
+
+
+@one_major
+def test_a_repository_that_was_renamed_is_told(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE, owner="somebody/before")
+    merge(repository)
+    done = staging.run(repository.path, "guard")
+    told = 'set repository = "somebody/before" in'
+    assert "warning: " in done.stderr and told in done.stderr
+    assert "None of the staged versions that can be compared" in done.stdout
+    assert suspended(live) == {False}
+    assert told in staging.run(repository.path, "guard", "--strict", code=REFUSED).stderr
+    done = staging.run(repository.path, "cleanup", "--promoted", "--yes")
+    assert told in done.stderr and "None of the staged versions that can be compared" in done.stdout
+    assert staging.run(repository.path, "list", "-o", "json").json
+
+
 @one_major
 def test_a_job_that_runs_is_waited_for_and_stopped_only_when_asked(
     staging: Staging, repository: Repository, live: Namespace
@@ -96,8 +190,8 @@ def test_a_job_that_runs_is_waited_for_and_stopped_only_when_asked(
     assert name in started
     merge(repository)
     assert f"Job {name} is running" in staging.run(repository.path, "guard", code=REFUSED).stderr
-    said = staging.run(repository.path, "guard", "--pause", "--wait", "2s", code=REFUSED).stderr
-    assert f"{name} still run after 2s" in said and "--stop" in said
+    said = staging.run(repository.path, "guard", "--pause", "--wait", "2s", code=UNFINISHED).stderr
+    assert f"staged jobs are suspended, but {name} still run after 2s" in said and "--stop" in said
     assert live.jobs_of(NAMES[0])
     # As a pod that takes its time to end would hold it.
     live.patch("jobs", name, {"metadata": {"finalizers": ["example.org/held"]}}, how="merge")
@@ -133,6 +227,7 @@ def test_what_the_guard_cannot_do_does_not_stop_production_unless_asked_to(
     done = staging(repository.path, *args)
     assert done.code == (REFUSED if strict else 0), done.stderr
     assert f"release {RIDGE.release} cannot be read: " in done.stderr
+    assert strict or "None of the staged versions that can be compared" in done.stdout
 
 
 @one_major

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Outside, Refused, StagingError, Usage
+from ..errors import AGAIN, Outside, Refused, StagingError, Unfinished, Usage
 from ..output import github
 from ..output.github import shown
 from ..output.printing import say, show, show_text
@@ -37,8 +37,10 @@ from .reporting import reported
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..external.cluster import Cluster
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
+    from ..verbs.guard import Paused
     from .options import Find
 
 app = typer.Typer()
@@ -304,7 +306,7 @@ def cleanup_command(
         else:
             found = cleanup.targets(settings, named, dataset_id, version, all_versions)
         if not found.releases:
-            return show(f"No staged version in {found.cluster} has a version that main has too. Nothing to clean up.")
+            return show(f"{none_promoted(found.cluster, found.problems)} Nothing to clean up.")
         asked = {"--drain": drain, "--keep-branch": keep_branch, "--branch-deleted": branch_deleted}
         asked |= {"--keep-monitors": keep_monitors}
         flags = [f"--drain-limit={drain_limit}", *(flag for flag, wanted in asked.items() if wanted)]
@@ -347,19 +349,15 @@ def guard_command(
         cluster = clusters.connect(settings)
         found = guard.look(settings, cluster)
         if found.problems and strict:
-            raise Refused(f"{found.problems[0]}. Nothing was changed.")
-        left = guard.pause(cluster, found.active, limit, say, stop=stop) if pause and found.active else []
+            raise Refused(f"{found.problems[0].removesuffix('.')}. Nothing was changed.")
     except StagingError as error:
         if strict:
             raise
         return github.annotate("warning", f"The guard did not work, so two writers are possible. {error}")
     for problem in found.problems:
         github.annotate("warning", problem)
-    if left:
-        raise Refused(
-            f"{', '.join(left)} still run after {wait}, and write the stores that production would write. Wait for "
-            "their end, or pass --stop."
-        )
+    if pause and found.active:
+        stop_writers(guard.pause(cluster, found.active, limit, say, stop=stop), wait, strict=strict, stop=stop)
     if found.active and not (warn or pause):
         raise Refused(
             f"{'; '.join(map(str, found.active))}. Two writers would damage {', '.join(found.stores)}. Run `staging "
@@ -370,8 +368,34 @@ def guard_command(
         done = ". It is paused now" if pause and conflict.active else ""
         github.annotate(kind, f"{conflict}{done}. To remove it: staging cleanup --promoted")
     if not found.conflicts:
-        show(f"No staged version in {cluster} has a version that main has too.")
+        show(none_promoted(cluster, found.problems))
     return None
+
+
+def stop_writers(paused: "Paused", wait: str, *, strict: bool, stop: bool) -> None:
+    """Say what a guard's pause could not do. Raises `Unfinished` for what may still write."""
+    for problem in paused.unrecorded:
+        github.annotate("warning", problem)
+    if paused.failed:
+        raise Unfinished(
+            f"{'; '.join(paused.failed)}. Do not deploy production before that is mended: two writers would damage the "
+            f"stores. Then {AGAIN}."
+        )
+    if paused.running:
+        more = "They are being deleted. Run the same command again" if stop else "Run it again, or pass --stop"
+        raise Unfinished(
+            f"The staged jobs are suspended, but {', '.join(paused.running)} still run after {wait}, and write the "
+            f"stores that production would write. {more}."
+        )
+    if paused.unrecorded and strict:
+        raise Unfinished(f"{paused.unrecorded[0].removesuffix('.')}; {AGAIN}")
+
+
+def none_promoted(cluster: "Cluster", problems: "Sequence[str]") -> str:
+    """That main has no staged version, as far as that could be found out."""
+    if problems:
+        return f"None of the staged versions that can be compared has a version that main has too, in {cluster}."
+    return f"No staged version in {cluster} has a version that main has too."
 
 
 @app.command(name="sweep")

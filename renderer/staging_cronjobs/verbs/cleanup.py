@@ -19,7 +19,7 @@ from ..model import stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
 from ..model.values import Record
-from . import Say, control, monitors, origin, recovery, removal
+from . import Say, control, guard, monitors, origin, recovery, removal
 
 AT_ONCE = 4
 
@@ -225,6 +225,7 @@ class Targets:
 
     cluster: Cluster
     releases: Mapping[StagedVersion, Release | str]
+    problems: Sequence[str] = ()  # why others could not be compared
 
 
 def promoted(settings: Settings, say: Say) -> Targets:
@@ -236,16 +237,19 @@ def promoted(settings: Settings, say: Say) -> Targets:
     found: dict[StagedVersion, Release | str] = {}
     for release in listed:
         facts = release.values.record
-        if not git.same_repository(facts.repository, checkout.repository):
-            continue
+        own = git.same_repository(facts.repository, checkout.repository)
         try:
-            if facts.version in _versions_on_main(checkout, facts):
-                found[facts.staged_version] = release
+            on_main = facts.version in _versions_on_main(checkout, facts)
         except Refused as error:
-            unproven[release.name] = str(error)
+            unproven |= {release.name: str(error)} if own else {}
+            continue
+        if on_main and own:
+            found[facts.staged_version] = release
+        elif on_main:
+            unproven[release.name] = guard.elsewhere(release, checkout)
     for name, why in sorted(unproven.items()):
         say(f"{name} is left alone, because it cannot be compared with main: {why}")
-    return Targets(cluster, found)
+    return Targets(cluster, found, [*unproven.values()])
 
 
 def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: str, all_versions: bool) -> Targets:

@@ -93,7 +93,7 @@ def _pause_pending(cluster: Cluster, release: Release, keys: Collection[str], sa
     Raises `Unfinished` when the CronJobs are suspended, but the record cannot be put right.
     """
     _switched(release, True, keys)  # a key that is none ends it before anything is touched
-    _suspend_now(cluster, release, keys, say)
+    suspend_now(cluster, release, keys, say)
     if stop and (stopped := running(cluster, release, keys, stop=True)):
         say(f"stopped, with their pods: {', '.join(stopped)}")
     if (left := recovery.TIMEOUTS * cluster.timeout_seconds - release.age) > 0:
@@ -103,7 +103,7 @@ def _pause_pending(cluster: Cluster, release: Release, keys: Collection[str], sa
             f"too: when that helm has ended, by {by:%H:%M} UTC at the latest"
         )
     # That helm may write its CronJobs as they were before.
-    recovery.settle(cluster, release, say, lambda: _suspend_now(cluster, release, keys, say))
+    recovery.settle(cluster, release, say, lambda: suspend_now(cluster, release, keys, say))
     now = _find(cluster, release.values.record.staged_version, "pause")
     new = _switched(now, True, keys)
     try:
@@ -120,7 +120,7 @@ def _pause_pending(cluster: Cluster, release: Release, keys: Collection[str], sa
     return now
 
 
-def _suspend_now(cluster: Cluster, release: Release, keys: Collection[str], say: Say) -> None:
+def suspend_now(cluster: Cluster, release: Release, keys: Collection[str], say: Say) -> None:
     """Suspend the CronJobs of a release without Helm, also those that a killed helm has left or just made."""
     for _ in range(TRIES):
         live = ownership.check_own(cluster, release, _names(release, keys))

@@ -1,10 +1,10 @@
 """`staging guard`: before production is deployed from main, no staged version may still write what main now writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import StagingError
+from ..errors import AGAIN, Outside, StagingError, Unfinished
 from ..external import git, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
@@ -30,9 +30,11 @@ class Conflict:
         facts = self.release.values.record
         doing = [f"CronJob {name} is not suspended" for name in self.firing]
         doing += [f"Job {name} is running" for name in self.running]
+        begun = "" if self.release.live else f" ({self.release.status})"
+        idle = f"it is {self.release.status}, and nothing of it runs" if begun else "it is paused"
         return (
             f"main has version {facts.version} of {facts.dataset_id} ({self.where}), and so has the staged version "
-            f"{self.release.name}: {', '.join(doing) or 'it is paused'}"
+            f"{self.release.name}{begun if doing else ''}: {', '.join(doing) or idle}"
         )
 
 
@@ -54,6 +56,15 @@ class Found:
         return [store for conflict in self.active for store in conflict.release.values.record.stores]
 
 
+@dataclass(frozen=True)
+class Paused:
+    """What came of a pause."""
+
+    failed: list[str]  # a sentence for each release that is not suspended
+    unrecorded: list[str]  # a sentence for each that is suspended, but not in Helm's record
+    running: list[str]  # the Jobs that still run
+
+
 def look(settings: Settings, cluster: Cluster) -> Found:
     """The staged versions that the work tree has too. Nothing is fetched, and no user code runs."""
     checkout = git.checkout(settings)
@@ -61,35 +72,84 @@ def look(settings: Settings, cluster: Cluster) -> Found:
     if not (releases or unproven):
         cluster.require_namespace()
     problems = [f"release {name} cannot be read: {why}" for name, why in unproven.items()]
-    both: list[tuple[Release, str]] = []
+    both: dict[str, tuple[Release, str]] = {}
     for release in releases:
         facts = release.values.record
-        if not release.live or not git.same_repository(facts.repository, checkout.repository):
-            continue
+        own = git.same_repository(facts.repository, checkout.repository)
         try:
             found = checkout.version_here(facts.template_path, facts.dataset_id)
         except StagingError as error:
-            problems.append(f"{release.name} cannot be compared with main: {error}")
+            problems += [f"{release.name} cannot be compared with main: {error}"] if own else []
             continue
-        if found and found[0] == facts.version:
-            both.append((release, found[1]))
+        if found and found[0] == facts.version and own:
+            both[release.name] = release, found[1]
+        elif found and found[0] == facts.version:
+            problems.append(elsewhere(release, checkout))
     if not both:
         return Found([], problems)
+    whole = {release.name: release for release in helm_record.histories(cluster, both)[0]}  # they know dropped jobs
     cronjobs = {c["metadata"]["name"]: c for c in kubectl.owned(cluster, kubectl.labelled(cluster))}
-    names = {name for release, _ in both for name in release.newest.names}
-    jobs = kubectl.running(cluster, names)
-    return Found([_conflict(release, where, cronjobs, jobs) for release, where in both], problems)
+    known = [(whole.get(name, release), where) for name, (release, where) in both.items()]
+    jobs = kubectl.running(cluster, {name for release, _ in known for name in release.job_names})
+    return Found([_conflict(release, where, cronjobs, jobs) for release, where in known], problems)
 
 
-def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *, stop: bool) -> list[str]:
+def elsewhere(release: Release, checkout: git.Checkout) -> str:
+    """The sentence about a release whose dataset and version main has too, deployed from another repository."""
+    theirs = release.values.record.repository
+    return (
+        f"Release {release.name} has a version that main has too, but it was deployed from {theirs}, and this is a "
+        f"checkout of {checkout.repository}. {git.renamed(theirs)}"
+    )
+
+
+def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *, stop: bool) -> Paused:
     """Suspend the staged jobs, and wait `limit` seconds for those that run; with `stop` the rest is then deleted.
 
-    It is waited for what is deleted too, for a minute at the most. Gives the Jobs that still run.
+    It is waited for what is deleted too, for a minute at the most. All are suspended before the first of Helm's
+    records is written, for which another helm may have to end. Raises `Unfinished` when Jobs cannot be read or deleted.
     """
-    for conflict in conflicts:
-        say(f"pausing release {conflict.release.name}")
-        control.set_suspend(cluster, conflict.release.values.record.staged_version, True, say)
-    names = {name for conflict in conflicts for name in conflict.release.newest.names}
+    releases = [conflict.release for conflict in conflicts]
+    failed = _errors(releases, lambda release: control.suspend_now(cluster, release, (), say))
+    live = [release for release in releases if release.live and release.name not in failed]
+    unrecorded = _errors(live, lambda release: _record(cluster, release, say))
+    # A helm that failed may have let them run again.
+    again = [release for release in live if release.name in unrecorded]
+    failed |= _errors(again, lambda release: control.suspend_now(cluster, release, (), say))
+    names = {name for release in releases for name in release.job_names}
+    try:
+        jobs = [] if failed else _wait(cluster, names, limit, say, stop=stop)
+    except Outside as error:
+        raise Unfinished(f"The staged jobs are suspended, but their Jobs may still run. {error}; {AGAIN}") from None
+    return Paused(
+        [f"{name} is not paused: {why}" for name, why in failed.items()],
+        [
+            f"{name} is suspended, but Helm's record does not say so, and a deploy would let it run again: {why}"
+            for name, why in unrecorded.items()
+            if name not in failed
+        ],
+        jobs,
+    )
+
+
+def _record(cluster: Cluster, release: Release, say: Say) -> None:
+    say(f"pausing release {release.name}")
+    control.set_suspend(cluster, release.values.record.staged_version, True, say)
+
+
+def _errors(releases: Iterable[Release], do: Callable[[Release], object]) -> dict[str, str]:
+    """Do it to each; gives why it failed, by the release's name. One cannot hold up the others."""
+    errors = {}
+    for release in releases:
+        try:
+            do(release)
+        except StagingError as error:
+            errors[release.name] = str(error)
+    return errors
+
+
+def _wait(cluster: Cluster, names: Collection[str], limit: float, say: Say, *, stop: bool) -> list[str]:
+    """The Jobs of these CronJobs that outlast the limit, and with `stop` being deleted."""
     jobs = control.wait_for_jobs(lambda: kubectl.running(cluster, names), limit, say)
     if jobs and stop:
         say(f"deleting {', '.join(jobs)}")
@@ -102,7 +162,7 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
 def _conflict(
     release: Release, where: str, cronjobs: Mapping[str, Mapping[str, Any]], jobs: Mapping[str, Mapping[str, Any]]
 ) -> Conflict:
-    names = sorted(release.newest.names)
+    names = sorted(release.job_names)
     firing = [name for name in names if name in cronjobs and not cronjobs[name]["spec"].get("suspend")]
     running = [name for name, job in jobs.items() if kubectl.made_by(job, names)]
     return Conflict(release, where, firing, running)
