@@ -231,6 +231,23 @@ def test_a_deploy_without_the_optional_rights_says_what_it_does_not_know(world: 
     assert "warning: Secret sentry is not in namespace " in done.stderr
 
 
+def test_the_guard_of_productions_workflow_works_as_the_operator_and_names_what_it_lacks(
+    staging: Staging, repository: Repository, live: Namespace, tmp_path: Path
+) -> None:
+    own, staged = World(staging, live, repository, {}), StagedVersion(DATASET, "0.2.0")
+    install(staging, repository, staged, seconds=3600)
+    staging.run(repository.path, "run", "--branch", staged.branch, "--key", "update")
+    repository.bump(DATASET, staged.version)
+    guard = ("guard", "--pause", "--wait", "1s", "--stop")
+    for verb, kind, said in (("update", "cronjobs", "is not paused: "), ("delete", "jobs", "may still run. ")):
+        done = own.account((OPERATOR, kind, verb), tmp_path).run(repository.path, *guard, code=UNFINISHED)
+        assert said in done.stderr and "forbidden" in done.stderr
+        suspended = {live.get("cronjobs", name)["spec"]["suspend"] for name in names(staged)}
+        assert suspended == {kind == "jobs"}
+    own.account((OPERATOR, "jobs", "create"), tmp_path).run(repository.path, *guard)
+    assert not live.names("jobs")
+
+
 @pytest.mark.parametrize("right", [right for right in CASES if right[0] == OPERATOR], ids="-".join)
 def test_an_operators_command_without_one_right_names_it(world: World, right: Right, tmp_path: Path) -> None:
     operator, (command, code) = world.account(right, tmp_path), CASES[right]
