@@ -1,6 +1,7 @@
 """Main takes a staged version over: the guard before production's deploy, the cleanup after it, never two writers."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_one_release_that_cannot_be_paused_does_not_hold_up_the_others(
     assert f"{FORECAST.release} is not paused: CronJob {stolen} has the name of a job" in done.stderr
     assert f"{RIDGE.release} is not paused" not in done.stderr and suspended(live) == {True}
     assert unpacked(newest(live, RIDGE.release))["config"]["suspend"] is True
+
+
+@one_major
+def test_all_are_suspended_before_another_helm_is_waited_for(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    install(staging, repository, FORECAST)
+    install(staging, repository, FORECAST)
+    mark(live, FORECAST, "pending-upgrade")
+    install(staging, repository, RIDGE)
+    merge(repository)
+    repository.bump(FORECAST.dataset_id, FORECAST.version)
+    process = staging.start(repository.path, "guard", "--pause")
+    assert process.stderr
+    waiting = next(line for line in process.stderr if line.startswith("waiting for another helm: "))
+    assert FORECAST.release in waiting and suspended(live) == {True}
+    assert {live.get("cronjobs", FORECAST.job_name(key))["spec"]["suspend"] for key in KEYS} == {True}
+    end(process, signal.SIGINT)
 
 
 @one_major
