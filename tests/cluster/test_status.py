@@ -156,7 +156,7 @@ def test_main_that_is_behind_the_same_ahead_and_gone(staging: Staging, repositor
     repository.write(template, '{"dataset_id": "ridge-snow"')
     repository.commit()
     repository.push("main")
-    assert "its template cannot be read there" in problems(told(staging, repository))[0]
+    assert "what says it there cannot be read" in problems(told(staging, repository))[0]
 
 
 def test_a_version_of_another_repository_is_not_compared(staging: Staging, repository: Repository) -> None:

@@ -109,7 +109,7 @@ def _of_git(version: Standing) -> Iterator[Problem]:
         state = "this one is paused" if version.paused else "both write the same stores"
         yield Problem(f"main has version {version.version} too: {state}", (*first, "staging cleanup --promoted"))
     elif version.main == UNREADABLE:
-        yield Problem(f"main's version of {version.dataset_id} is unknown, because its template cannot be read there")
+        yield Problem(f"main's version of {version.dataset_id} is unknown, because what says it there cannot be read")
 
 
 def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterator[Problem]:
