@@ -56,6 +56,18 @@ def test_a_job_on_record_that_is_missing_is_told(staging: Staging, repository: R
     assert jobs(row, "missing") == {"update": False, "validate": False}
 
 
+def test_a_job_that_was_suspended_by_hand_is_told(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    live.patch("cronjobs", UPDATE, {"spec": {"suspend": True}})
+    (row,), lines = listed(staging, repository)
+    assert (jobs(row, "suspend"), jobs(row, "code_suspends")["update"]) == ({"update": True, "validate": False}, False)
+    assert [line[2:5] for line in lines] == [["deployed,", "update", "suspended"]] * 2
+    staging.run(repository.path, "pause", RIDGE.branch)
+    assert listed(staging, repository)[1][0][2:4] == ["deployed,", "paused"]
+    staging.run(repository.path, "resume", RIDGE.branch)
+    assert listed(staging, repository)[1][0][2] == "deployed"
+
+
 def test_a_job_that_was_dropped_is_not_missed(staging: Staging, repository: Repository) -> None:
     install(staging, repository, RIDGE)
     install(staging, repository, RIDGE, ["update"])

@@ -164,6 +164,7 @@ def test_a_version_of_another_repository_is_not_compared(staging: Staging, repos
     version = told(staging, repository)
     assert (version["head"], version["main"], version["ours"]) == ("unknown", "unknown", False)
     assert version["problems"] == []
+    staging.run(repository.path, "status", "--check", code=0)
     assert "of somebody/else, head unknown" in staging.run(repository.path, "status").stdout
 
 
