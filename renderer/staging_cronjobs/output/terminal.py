@@ -260,6 +260,8 @@ def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], No
     from ..external import kubectl
 
     run = found.run
+    if found.gone:
+        say(found.gone)
     when = f"{age(run.ended, now)} ago" if run.ended else f"for {age(run.began, now)}"
     say(f"Job {run.name} ({cluster}): {run.state} {when}{f', {run.reason}' if run.reason else ''}")
     if found.text.strip():
