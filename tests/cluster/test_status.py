@@ -294,6 +294,29 @@ def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository
     assert told(staging, repository)["problems"] == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"concurrencyPolicy": "Replace"}, "was changed by hand after its deploy (kubectl-patch, 20"),
+        ({"successfulJobsHistoryLimit": 9}, "was changed by hand after its deploy (kubectl-patch, 20"),
+        ({"failedJobsHistoryLimit": 0}, "was changed by hand after its deploy (kubectl-patch, 20"),
+        ({"startingDeadlineSeconds": 0}, "has startingDeadlineSeconds 0, but none was deployed"),
+    ],
+)
+def test_any_field_of_a_cronjob_that_was_changed_by_hand_is_told(
+    staging: Staging, repository: Repository, live: Namespace, changed: Mapping[str, Any], text: str
+) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": {**changed, "suspend": True}}))
+    found = told(staging, repository)
+    assert problems(found)[0] == f"CronJob {UPDATE} is suspended, and nobody paused the version"
+    assert len(problems(found)) == 2 and f"CronJob {UPDATE} {text}" in problems(found)[1]
+    assert {*commands(found)} == {f"staging resume {RIDGE.branch}"}
+    staging.run(repository.path, "resume", RIDGE.branch)
+    assert told(staging, repository)["problems"] == []
+
+
 # Who is asked
 
 

@@ -14,6 +14,7 @@ from ..model.values import Job
 from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
+COMPARED = ("schedule", "timeZone", "startingDeadlineSeconds")  # with the record: they have no default
 FINE = {"", "none", "ok", "active"}  # of a monitor that nobody need look at
 Object = Mapping[str, Any]
 
@@ -132,19 +133,19 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         own = "it is paused alone" if job.paused else "its own code suspends it"
         why = "the version is paused" if version.paused else own
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
-    for name in ("schedule", "timeZone"):
-        if (now := cronjob["spec"].get(name)) != (then := wanted.spec.get(name)):
-            text = f"CronJob {job.name} has {name} {now or 'none'}, but {then or 'none'} was deployed"
-            yield Problem(text, (put_right,))
+    for name in COMPARED:
+        now, then = ("none" if spec.get(name) is None else spec[name] for spec in (cronjob["spec"], wanted.spec))
+        if now != then:
+            yield Problem(f"CronJob {job.name} has {name} {now}, but {then} was deployed", (put_right,))
     for writer in sorted({*_writers(cronjob)}):
         yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", (put_right,))
 
 
 def _writers(cronjob: Object) -> Iterator[str]:
-    """Who but Helm has written what the Jobs of a CronJob are made from: the API server keeps account of that."""
+    """Who but Helm has written what is not compared: the API server keeps account of that."""
     for entry in cronjob["metadata"].get("managedFields") or []:
-        written = entry.get("fieldsV1", {}).get("f:spec", {})
-        if entry.get("manager") != "helm" and "f:jobTemplate" in written:
+        written = {*entry.get("fieldsV1", {}).get("f:spec", {})}
+        if entry.get("manager") != "helm" and written - {".", "f:suspend", *(f"f:{name}" for name in COMPARED)}:
             yield f"{entry.get('manager', '')}, {entry.get('time', '')}"
 
 
