@@ -297,9 +297,9 @@ def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        ({"concurrencyPolicy": "Replace"}, "was changed by hand after its deploy (kubectl-patch, 20"),
-        ({"successfulJobsHistoryLimit": 9}, "was changed by hand after its deploy (kubectl-patch, 20"),
-        ({"failedJobsHistoryLimit": 0}, "was changed by hand after its deploy (kubectl-patch, 20"),
+        ({"concurrencyPolicy": "Replace"}, "has concurrencyPolicy Replace, but Allow was deployed"),
+        ({"successfulJobsHistoryLimit": 9}, "has successfulJobsHistoryLimit 9, but 3 was deployed"),
+        ({"failedJobsHistoryLimit": 0}, "has failedJobsHistoryLimit 0, but 1 was deployed"),
         ({"startingDeadlineSeconds": 0}, "has startingDeadlineSeconds 0, but none was deployed"),
     ],
 )
@@ -315,6 +315,9 @@ def test_any_field_of_a_cronjob_that_was_changed_by_hand_is_told(
     assert {*commands(found)} == {f"staging resume {RIDGE.branch}"}
     staging.run(repository.path, "resume", RIDGE.branch)
     assert told(staging, repository)["problems"] == []
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": changed}))
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": dict.fromkeys(changed)}))
+    assert told(staging, repository)["problems"] == []  # there and back
 
 
 # Who is asked

@@ -14,7 +14,14 @@ from ..model.values import Job
 from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
-COMPARED = ("schedule", "timeZone", "startingDeadlineSeconds")  # with the record: they have no default
+DEFAULTS = {  # of a CronJob's fields that are compared with the record: what the API server puts where there is none
+    "schedule": None,
+    "timeZone": None,
+    "startingDeadlineSeconds": None,
+    "concurrencyPolicy": "Allow",
+    "successfulJobsHistoryLimit": 3,
+    "failedJobsHistoryLimit": 1,
+}
 FINE = {"", "none", "ok", "active"}  # of a monitor that nobody need look at
 Object = Mapping[str, Any]
 
@@ -133,19 +140,24 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         own = "it is paused alone" if job.paused else "its own code suspends it"
         why = "the version is paused" if version.paused else own
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
-    for name in COMPARED:
-        now, then = ("none" if spec.get(name) is None else spec[name] for spec in (cronjob["spec"], wanted.spec))
+    for name, default in DEFAULTS.items():
+        now, then = (_or(spec.get(name), default, "none") for spec in (cronjob["spec"], wanted.spec))
         if now != then:
             yield Problem(f"CronJob {job.name} has {name} {now}, but {then} was deployed", (put_right,))
     for writer in sorted({*_writers(cronjob)}):
         yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", (put_right,))
 
 
+def _or(*values: Any) -> Any:
+    """The first that is there."""
+    return next((value for value in values if value is not None), None)
+
+
 def _writers(cronjob: Object) -> Iterator[str]:
     """Who but Helm has written what is not compared: the API server keeps account of that."""
     for entry in cronjob["metadata"].get("managedFields") or []:
         written = {*entry.get("fieldsV1", {}).get("f:spec", {})}
-        if entry.get("manager") != "helm" and written - {".", "f:suspend", *(f"f:{name}" for name in COMPARED)}:
+        if entry.get("manager") != "helm" and written - {".", "f:suspend", *(f"f:{name}" for name in DEFAULTS)}:
             yield f"{entry.get('manager', '')}, {entry.get('time', '')}"
 
 
