@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -334,6 +335,17 @@ def test_any_name_means_its_version(staging: Staging, repository: Repository, li
     assert told(staging, repository, "--branch", other.branch)["version"] == other.version
     assert "Did you mean" in staging.run(repository.path, "status", f"{RIDGE.release}x", code=REFUSED).stderr
     staging.run(repository.path, "status", RIDGE.branch, "--branch", RIDGE.branch, code=USAGE)
+
+
+def test_status_starts_the_same_programs_however_much_there_is(staging: Staging, repository: Repository) -> None:
+    started = []
+    for version in ("1.1", "1.2", "1.3"):
+        install(staging, repository, StagedVersion("ridge-snow", version))
+        push_other(repository, StagedVersion("ridge-snow", version))
+        lines = staging.run(repository.path, "status", "--verbose").stderr.splitlines()
+        started.append(sorted(Path(line.split()[1]).name for line in lines if line.startswith("+ ")))
+    one, _, three = started
+    assert one == three and one.count("kubectl") == 4
 
 
 def test_a_cluster_that_cannot_be_asked_is_an_error(staging: Staging, repository: Repository) -> None:
