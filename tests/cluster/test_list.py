@@ -9,6 +9,7 @@ from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
 from controlplane.fixtures import fresh_namespace
 from live import Namespace, Staging
+from reference import fields_told
 from repositories import Repository
 from staged import install, names
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -41,6 +42,7 @@ def test_a_job_on_record_that_is_missing_is_told(staging: Staging, repository: R
     install(staging, repository, OTHER)
     live.delete("cronjobs", VALIDATE)
     (row, other), lines = listed(staging, repository)
+    assert {*row, *row["jobs"][0]} <= fields_told("list")
     assert (row["status"], jobs(row, "missing")) == ("deployed", {"update": False, "validate": True})
     assert jobs(row, "suspend")["validate"] is jobs(row, "next_fire")["validate"] is None
     assert jobs(other, "missing") == {"update": False, "validate": False}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reference import fields_told
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.runs import FAILED, RUNNING, Run
 from staging_cronjobs.model.status import JobStanding, Problem, Standing
@@ -124,6 +125,15 @@ def test_json_has_all_facts_and_times_as_texts() -> None:
     assert (read["context"], read["namespace"], read["asked"]) == ("my-cluster", "weather", "2026-11-25T12:00:00Z")
     assert read["versions"][0]["jobs"][0]["next_fire"] == "2026-11-25T12:00:00Z"
     assert read["versions"][0]["problems"] == [{"text": "x", "commands": ["y"]}]
+    facts = {
+        *read,
+        *read["versions"][0],
+        *read["versions"][0]["jobs"][0],
+        *Run.__dataclass_fields__,
+        "text",
+        "commands",
+    }
+    assert facts <= fields_told("status")
 
 
 def test_markdown_has_a_row_a_version_and_commands_to_copy() -> None:
