@@ -301,7 +301,8 @@ def notes(helm: Path, folder: Path, values: Object, *, upgrade: bool = False) ->
 
 def test_notes_of_an_upgrade_roll_back_without_starting_what_is_paused(helm: Path, tmp_path: Path) -> None:
     text = notes(helm, tmp_path, hand_made("update"), upgrade=True)
-    assert "staging rollback --dataset-id ridge-snow --version 0.2.0 --namespace weather\n" in text
+    command = "staging rollback --dataset-id ridge-snow --version 0.2.0 --namespace weather"
+    assert f"\nTo go back, if another commit was deployed before:\n                {command}\n" in text
     assert "helm rollback" not in text
 
 
@@ -310,8 +311,8 @@ def test_notes_give_the_commands_of_this_release(helm: Path, tmp_path: Path) -> 
     target = "--dataset-id ridge-snow --version 0.2.0 --namespace weather"
     assert text.startswith(f"ridge-snow v0.2.0 is staged as {RELEASE}.\n")
     assert f"kubectl get cronjobs,jobs,pods -n weather -l staging-cronjobs/release={RELEASE}\n" in text
-    job = f"{RELEASE}-archive"
-    assert f'kubectl create job -n weather --from=cronjob/{job} "{job}-$(date +%H%M%S)"\n' in text
+    assert f"staging run {target} --key archive\n" in text
+    assert "kubectl create" not in text  # it would run beside a Job that runs
     assert f"staging pause {target}\n" in text
     assert "rollback" not in text  # the first revision has nothing to go back to
     assert f"staging cleanup {target}\n" in text
@@ -332,13 +333,15 @@ def test_notes_name_the_jobs_that_are_paused_alone(helm: Path, tmp_path: Path) -
 
 
 def test_the_commands_that_notes_name_exist(helm_4: Path, tmp_path: Path) -> None:
-    text = notes(helm_4, tmp_path, hand_made())
-    command = next(line.split(":", 1)[1] for line in text.splitlines() if "staging pause" in line)
-    help_text = subprocess.run(
-        [sys.executable, "-m", "staging_cronjobs.cli", *command.split()[1:], "--help"], capture_output=True, text=True
-    )
-    assert help_text.returncode == 0
-    assert all(option in help_text.stdout for option in ("--dataset-id", "--version", "--namespace"))
+    text = notes(helm_4, tmp_path, hand_made(), upgrade=True)
+    commands = [line[line.index("staging ") :].split()[1:] for line in text.splitlines() if " staging " in line[:24]]
+    assert [command[0] for command in commands] == ["run", "pause", "rollback", "cleanup"]
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "staging_cronjobs.cli", *command, "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in command if word.startswith("--"))
 
 
 def test_the_chart_lints_without_values(helm: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from catalogues import cron_job
+from hostile import Hostile
 from live import IMAGE, LABEL, Namespace, Staging
 from repositories import Repository, stage_branch
 from staged import install
@@ -70,15 +71,19 @@ def test_a_store_of_another_release_is_refused_by_name(
 
 
 @one_major
+@pytest.mark.parametrize("stores", ["={{", "-"], ids=["malformed", "missing"])
 def test_a_release_that_does_not_say_where_it_writes_is_refused(
-    staging: Staging, repository: Repository, live: Namespace
+    staging: Staging, repository: Repository, live: Namespace, stores: str, hostile: Hostile
 ) -> None:
     other = StagedVersion("ridge-snow-forecast", "0.2.0")
     made = install(staging, repository, other, ["update"])
-    live.kubectl("annotate", "--overwrite", "cronjob", made.jobs["update"].name, f"{LABEL}stores={{")
+    live.kubectl("annotate", "--overwrite", "cronjob", made.jobs["update"].name, f"{LABEL}stores{stores}")
+    before = live.names("cronjobs")
     repository.stage(*RIDGE)
     said = deploy(staging, repository, RIDGE, REFUSED)
-    assert f"CronJob {made.jobs['update'].name} has the annotation {LABEL}stores, which is no list" in said
+    assert f"CronJob {made.jobs['update'].name} does not say where it writes" in said
+    assert "Deploy its version again, or delete that CronJob." in said
+    hostile.tried("dataset objects", said, changed=live.names("cronjobs") != before)
 
 
 @one_major

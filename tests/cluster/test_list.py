@@ -9,6 +9,7 @@ from pytest_helm_charts.clusters import Cluster as ConnectedCluster
 
 from controlplane.fixtures import fresh_namespace
 from live import Namespace, Staging
+from reference import fields_told
 from repositories import Repository
 from staged import install, names
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -41,6 +42,7 @@ def test_a_job_on_record_that_is_missing_is_told(staging: Staging, repository: R
     install(staging, repository, OTHER)
     live.delete("cronjobs", VALIDATE)
     (row, other), lines = listed(staging, repository)
+    assert {*row, *row["jobs"][0]} <= fields_told("list")
     assert (row["status"], jobs(row, "missing")) == ("deployed", {"update": False, "validate": True})
     assert jobs(row, "suspend")["validate"] is jobs(row, "next_fire")["validate"] is None
     assert jobs(other, "missing") == {"update": False, "validate": False}
@@ -54,6 +56,18 @@ def test_a_job_on_record_that_is_missing_is_told(staging: Staging, repository: R
     staging.run(repository.path, "resume", RIDGE.branch)
     (row, _), _ = listed(staging, repository)
     assert jobs(row, "missing") == {"update": False, "validate": False}
+
+
+def test_a_job_that_was_suspended_by_hand_is_told(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    live.patch("cronjobs", UPDATE, {"spec": {"suspend": True}})
+    (row,), lines = listed(staging, repository)
+    assert (jobs(row, "suspend"), jobs(row, "code_suspends")["update"]) == ({"update": True, "validate": False}, False)
+    assert [line[2:5] for line in lines] == [["deployed,", "update", "suspended"]] * 2
+    staging.run(repository.path, "pause", RIDGE.branch)
+    assert listed(staging, repository)[1][0][2:4] == ["deployed,", "paused"]
+    staging.run(repository.path, "resume", RIDGE.branch)
+    assert listed(staging, repository)[1][0][2] == "deployed"
 
 
 def test_a_job_that_was_dropped_is_not_missed(staging: Staging, repository: Repository) -> None:

@@ -65,7 +65,20 @@ def test_a_job_or_a_pod_by_its_name(staging: Staging, repository: Repository, li
         wait_until(lambda: over(live, job), what="the Job is done")  # noqa: B023 - called at once
     here = with_log(staging, tmp_path / "log", "x\n")
     for name in (older, f"job.batch/{older}", f"pod/{pod_of(live, older)}"):
-        assert f"Job {older} (" in staging.run(repository.path, "logs", name, code=0, given="", **here).stderr
+        said = staging.run(repository.path, "logs", name, code=0, given="", **here).stderr
+        assert said.startswith(f"Job {older} (")
+    gone = f"pod/{older}-zzzzz"
+    said = staging.run(repository.path, "logs", gone, code=0, given="", **here).stderr
+    assert said.startswith(f"{older}-zzzzz is gone. This is its Job: {older}.\nJob {older} (")
+    live.delete("jobs", older)
+    for name in (older, gone):
+        said = staging.run(repository.path, "logs", name, code=0, given="", **here).stderr
+        word = name.removeprefix("pod/")
+        assert said.startswith(f"{word} is gone. This is the last Job that there is: {newer}.\nJob {newer} (")
+    for name in (RIDGE.branch, RIDGE.release, UPDATE):  # of these, any Job is meant
+        assert staging.run(repository.path, "logs", name, code=0, given="", **here).stderr.startswith(f"Job {newer} (")
+    said = staging.run(repository.path, "logs", older, "--failed", code=REFUSED).stderr
+    assert f"{older} is gone, and no Job of {UPDATE} that is still there has failed" in said
 
 
 def test_what_to_do_when_the_pods_are_gone_or_the_log_cannot_be_read(

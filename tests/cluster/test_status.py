@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ def test_main_that_is_behind_the_same_ahead_and_gone(staging: Staging, repositor
     repository.write(template, '{"dataset_id": "ridge-snow"')
     repository.commit()
     repository.push("main")
-    assert "its template cannot be read there" in problems(told(staging, repository))[0]
+    assert "what says it there cannot be read" in problems(told(staging, repository))[0]
 
 
 def test_a_version_of_another_repository_is_not_compared(staging: Staging, repository: Repository) -> None:
@@ -164,6 +165,7 @@ def test_a_version_of_another_repository_is_not_compared(staging: Staging, repos
     version = told(staging, repository)
     assert (version["head"], version["main"], version["ours"]) == ("unknown", "unknown", False)
     assert version["problems"] == []
+    staging.run(repository.path, "status", "--check", code=0)
     assert "of somebody/else, head unknown" in staging.run(repository.path, "status").stdout
 
 
@@ -293,6 +295,32 @@ def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository
     assert told(staging, repository)["problems"] == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"concurrencyPolicy": "Replace"}, "has concurrencyPolicy Replace, but Allow was deployed"),
+        ({"successfulJobsHistoryLimit": 9}, "has successfulJobsHistoryLimit 9, but 3 was deployed"),
+        ({"failedJobsHistoryLimit": 0}, "has failedJobsHistoryLimit 0, but 1 was deployed"),
+        ({"startingDeadlineSeconds": 0}, "has startingDeadlineSeconds 0, but none was deployed"),
+    ],
+)
+def test_any_field_of_a_cronjob_that_was_changed_by_hand_is_told(
+    staging: Staging, repository: Repository, live: Namespace, changed: Mapping[str, Any], text: str
+) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": {**changed, "suspend": True}}))
+    found = told(staging, repository)
+    assert problems(found)[0] == f"CronJob {UPDATE} is suspended, and nobody paused the version"
+    assert len(problems(found)) == 2 and f"CronJob {UPDATE} {text}" in problems(found)[1]
+    assert {*commands(found)} == {f"staging resume {RIDGE.branch}"}
+    staging.run(repository.path, "resume", RIDGE.branch)
+    assert told(staging, repository)["problems"] == []
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": changed}))
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": dict.fromkeys(changed)}))
+    assert told(staging, repository)["problems"] == []  # there and back
+
+
 # Who is asked
 
 
@@ -307,6 +335,17 @@ def test_any_name_means_its_version(staging: Staging, repository: Repository, li
     assert told(staging, repository, "--branch", other.branch)["version"] == other.version
     assert "Did you mean" in staging.run(repository.path, "status", f"{RIDGE.release}x", code=REFUSED).stderr
     staging.run(repository.path, "status", RIDGE.branch, "--branch", RIDGE.branch, code=USAGE)
+
+
+def test_status_starts_the_same_programs_however_much_there_is(staging: Staging, repository: Repository) -> None:
+    started = []
+    for version in ("1.1", "1.2", "1.3"):
+        install(staging, repository, StagedVersion("ridge-snow", version))
+        push_other(repository, StagedVersion("ridge-snow", version))
+        lines = staging.run(repository.path, "status", "--verbose").stderr.splitlines()
+        started.append(sorted(Path(line.split()[1]).name for line in lines if line.startswith("+ ")))
+    one, _, three = started
+    assert one == three and one.count("kubectl") == 4
 
 
 def test_a_cluster_that_cannot_be_asked_is_an_error(staging: Staging, repository: Repository) -> None:

@@ -42,6 +42,8 @@ def test_it_is_deployed_compared_and_guarded(staging: Staging, plain: Repository
     done = staging.run(plain.path, "deploy", "--branch", BRANCH, "--docker-image", IMAGE, "-o", "json").json
     main = json.loads(plain.git("show", f"main:{VERSIONS}"))[SNOW[0]]
     assert done["main_version"] == main != SNOW[1]
+    assert f"  main      {main}, older than this\n" in staging.run(plain.path, "status", "--check").stdout
+    assert staging.run(plain.path, "sweep", "-o", "json").json == []
     plain.checkout("main")
     staging.run(plain.path, "guard")
     plain._update(VERSIONS, *SNOW)

@@ -266,8 +266,8 @@ class Bench:
         subprocess.run(command, input="\n".join([*lines, ""]), text=True, check=True)
 
     def list(self, group: str, variables: Mapping[str, str]) -> None:
-        """What runs, and what was forgotten."""
-        lines = {line: line for line in ("helm list --max 0", "staging list", "staging sweep")}
+        """What runs, how it stands, and what was forgotten."""
+        lines = {line: line for line in ("helm list --max 0", "staging list", "staging status", "staging sweep")}
         self.compare(group, lines, variables)
 
     def clean_up(self, count: int) -> None:

@@ -98,15 +98,15 @@ def _archives(key: str, spec: Mapping[str, Any]) -> bool:
 
 
 def _recorded(name: str, cronjob: Mapping[str, Any]) -> list[str]:
-    text = (cronjob["metadata"].get("annotations") or {}).get(STORES, "[]")
+    text = (cronjob["metadata"].get("annotations") or {}).get(STORES, "")  # the chart always writes it
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(url, str) for url in found):
         raise Refused(
-            f"CronJob {name} has the annotation {STORES}, which is no list of stores, so whether it writes the same "
-            "is unknown. Deploy its version again, or delete that CronJob."
+            f"CronJob {name} does not say where it writes: its annotation {STORES} is missing, or is no list of "
+            "stores. So it may write the same. Deploy its version again, or delete that CronJob."
         )
     return found
 

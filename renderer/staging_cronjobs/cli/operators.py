@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .options import Find
 
 app = typer.Typer()
+CHECK = "Exit 3 when something is wrong or unknown. The branch and main of another repository's release do not count."
 
 
 @app.command(name="list")
@@ -82,7 +83,7 @@ def list_command(
 @reported
 def status_command(
     name: Name = "",
-    check: Annotated[bool, typer.Option("--check", help="Exit 3 when something is wrong or unknown.")] = False,
+    check: Annotated[bool, typer.Option("--check", help=CHECK)] = False,
     branch: Branch = "",
     dataset_id: DatasetId = "",
     version: Version = "",

@@ -4,6 +4,7 @@ import json
 import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -32,7 +33,8 @@ LFS_POINTER = "version https://git-lfs.github.com/spec/"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `git ls-remote` prints it
 BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it
-LINK, SUBMODULE = "120000", "160000"  # modes that git gives what is no file
+LINK, SUBMODULE, FOLDER = "120000", "160000", "040000"  # modes that git gives what is no file
+Wanted = tuple[str, str]  # a dataset's id, and its template's path
 OPTIONS = (
     "-c",
     "color.ui=false",  # or output that is read here could have colours in it
@@ -223,26 +225,55 @@ class Checkout:
         texts = self._metadata_on_main()
         return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
 
-    def versions_on_main(self) -> dict[str, str]:
-        """The versions of datasets on main, as fetched, by the id in their template.
+    def versions_on_main(self, wanted: Collection[Wanted]) -> dict[str, str]:
+        """The versions of datasets on main, as fetched, by the id in their template, or where version-source says.
 
         What is not plain is left out: a template without an id or a version, or two of one id.
         """
-        return {} if self.source else self._plain_versions(self._metadata_on_main())
+        if source := self.source:
+            return {i: version for i, version in self._sourced_on_main(source, wanted).items() if version}
+        return self._plain_versions(self._metadata_on_main())
 
-    def versions_of(self, dataset_ids: Collection[str]) -> dict[str, str | None]:
+    def versions_of(self, wanted: Collection[Wanted]) -> dict[str, str | None]:
         """The version on main, as fetched, of each of these datasets; None for one that main does not have.
 
         Where that cannot be told, the dataset is left out: what is unreadable may be its template.
         """
-        if self.source:
-            return {}
-        texts = self._metadata_on_main()
+        if source := self.source:
+            return self._sourced_on_main(source, wanted)
+        texts, dataset_ids = self._metadata_on_main(), {dataset_id for dataset_id, _ in wanted}
         plain = self._plain_versions(texts)
         hidden = any(text.startswith(LFS_POINTER) for text in texts.values())
         missing = {i for i in dataset_ids if i not in plain and not hidden}
         absent = {i for i in missing if not any(f'"{i}"' in text for text in texts.values())}
         return {i: plain.get(i) for i in dataset_ids if i in plain or i in absent}
+
+    def _sourced_on_main(self, source: VersionSource, wanted: Collection[Wanted]) -> dict[str, str | None]:
+        """The same by `version-source`: each file is read once, with two programs for all of them."""
+        paths: dict[Wanted, str] = {}
+        for dataset_id, template_path in wanted:
+            with suppress(Refused):
+                paths[dataset_id, template_path] = self._path(source, template_path, dataset_id)
+        there = self._entries(self.main_ref, *{part for path in paths.values() for part in _with_parents(path)})
+        blobs: dict[str, str | None] = {}
+        for path in {*paths.values()}:
+            with suppress(Refused):
+                blobs[path] = self._file(there, path)
+        objects = sorted({blob for blob in blobs.values() if blob})
+        texts = dict(zip(objects, self._contents(objects), strict=True))
+        found: dict[str, set[str | None]] = {}
+        untold: set[str] = set()
+        for dataset_id, template_path in wanted:
+            try:
+                path = paths[dataset_id, template_path]
+                text = texts.get(blobs[path] or "")
+                version = self._sourced(source, text, self.on_main(path), dataset_id)
+                found.setdefault(dataset_id, set()).add(version)
+            except (Refused, KeyError):  # a path outside, a link, or a file that does not say it
+                untold.add(dataset_id)
+        # Of releases whose templates were in different folders, one may know where main has it now.
+        told = {dataset_id: versions - {None} or {None} for dataset_id, versions in found.items()}
+        return {i: next(iter(versions)) for i, versions in told.items() if len(versions) == 1 and i not in untold}
 
     def _plain_versions(self, texts: Mapping[str, str]) -> dict[str, str]:
         found: dict[str, list[str]] = {}
@@ -379,8 +410,8 @@ class Checkout:
         """The object of a plain file in plain folders. Raises `Refused` where something else is in the way."""
         for part in _with_parents(path):
             mode, blob = there.get(part, ("", ""))
-            if mode in (LINK, SUBMODULE) or (part != path and mode.startswith("100")):
-                kind = {LINK: "a symbolic link", SUBMODULE: "a submodule"}.get(mode, "a file")
+            if mode in (LINK, SUBMODULE) or (mode == FOLDER if part == path else mode.startswith("100")):
+                kind = {LINK: "a symbolic link", SUBMODULE: "a submodule", FOLDER: "a folder"}.get(mode, "a file")
                 raise Refused(
                     f"{self.on_main(part)} is {kind}, so {path} cannot be read there. Replace it with a plain one."
                 )

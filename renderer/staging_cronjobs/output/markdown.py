@@ -101,7 +101,7 @@ def _next(outcome: "Outcome") -> Iterator[str]:
         yield _command(f"let {key} run, which is paused alone", "staging", "resume", *target, "--key", key)
     yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
     if not outcome.installed:
-        yield _command("roll back", "staging", "rollback", *target)
+        yield _command("go back, if another commit was deployed before", "staging", "rollback", *target)
     yield _commented("remove it", cleanup_command.cleanup(record.dataset_id, record.version, *target))
 
 

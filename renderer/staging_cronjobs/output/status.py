@@ -49,6 +49,8 @@ def as_markdown(found: "Status") -> str:
     ]
     parts += [_listed("unknown", problem) for problem in found.unknown]
     parts += [_listed(_title(v), problem) for v in found.versions for problem in v.problems]
+    notes = [_listed(_title(v), note) for v in found.versions for note in v.notes]
+    parts += ["**Notes**", *notes] if notes else []
     return "\n\n".join(parts)
 
 

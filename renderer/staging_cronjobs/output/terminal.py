@@ -61,12 +61,18 @@ def releases(
 def _state(row: Mapping[str, Any]) -> str:
     """Helm's word, and all that speaks against it: what is missing or failed, or fires in a paused release."""
     words, jobs = [row["status"]], row["jobs"]
+    plain = [job for job in jobs if row["status"] == "deployed" and not (row["paused"] or job["paused"])]
     if row["paused"]:
         fire = ", ".join(job["key"] for job in jobs if not (job["missing"] or job["suspend"]))
         words.append(f"paused except {fire}" if fire else "paused")
     for word, keys in (
         ("paused", [job["key"] for job in jobs if job["paused"] and job["suspend"] and not row["paused"]]),
         ("fires, though paused", [job["key"] for job in jobs if job["paused"] and job["suspend"] is False]),
+        ("suspended", [job["key"] for job in plain if job["suspend"] and not job["code_suspends"]]),
+        (
+            "fires, though its code suspends it",
+            [j["key"] for j in plain if j["code_suspends"] and j["suspend"] is False],
+        ),
         ("missing", [job["key"] for job in jobs if job["missing"]]),
         ("failed", [job["key"] for job in jobs if job["last_run"] == "failed"]),
     ):
@@ -254,6 +260,8 @@ def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], No
     from ..external import kubectl
 
     run = found.run
+    if found.gone:
+        say(found.gone)
     when = f"{age(run.ended, now)} ago" if run.ended else f"for {age(run.began, now)}"
     say(f"Job {run.name} ({cluster}): {run.state} {when}{f', {run.reason}' if run.reason else ''}")
     if found.text.strip():

@@ -80,7 +80,7 @@ def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:
     settled = release.live and not release.pending  # else what is not there is still to come, or meant to be gone
     jobs = [
         (_job(key, there[job.name]) if job.name in there else _missing(key, job))
-        | {"paused": key in release.values.paused_keys}
+        | {"paused": key in release.values.paused_keys, "code_suspends": bool(job.spec.get("suspend"))}
         for key, job in release.values.jobs.items()
         if settled or job.name in there
     ]

@@ -26,6 +26,7 @@ class Log:
     pod: str  # empty: the Job has none any more
     text: str
     problem: str  # why kubectl could not read it
+    gone: str = ""  # that the Job or pod that was asked for is not there, and whose log this is
 
 
 def last(
@@ -44,15 +45,21 @@ def last(
     jobs, pods = kubectl.made(cluster, "jobs"), kubectl.made(cluster, "pods")
     found = [(cronjob, job) for cronjob in cronjobs for job in jobs.get(cronjob, ())]
     of_name = {name, *(job for job, its in pods.items() if name in {pod["metadata"]["name"] for pod in its})}
-    found = [(cronjob, job) for cronjob, job in found if job["metadata"]["name"] in of_name] or found
+    named = [(cronjob, job) for cronjob, job in found if job["metadata"]["name"] in of_name]
+    missing = bool(name) and not named and name not in (staged.branch, staged.release, *release.job_names)
+    its_job = [(cronjob, job) for cronjob, job in found if missing and name.startswith(f"{job['metadata']['name']}-")]
+    found = named or its_job or found
     ran = [(cronjob, _run(job, pods, now)) for cronjob, job in found]
     wanted = [(cronjob, run) for cronjob, run in ran if run.bad or not failed]
     if not wanted:
-        raise Refused(_nothing(release, cronjobs, [run for _, run in ran]))
+        said = f"{name} is gone, and " if missing else ""
+        raise Refused(said + _nothing(release, cronjobs, [run for _, run in ran]))
     cronjob, run = max(wanted, key=lambda one: one[1].began)
     names = sorted(pods.get(run.name, ()), key=lambda pod: pod["metadata"]["creationTimestamp"])
     pod = run.pod or (names[-1]["metadata"]["name"] if names else "")
-    return Log(run, cronjob, pod, *_text(cluster, pod, tail))
+    which = "its Job" if its_job else f"the last Job that {'failed' if failed else 'there is'}"
+    gone = f"{name} is gone. This is {which}: {run.name}." if missing else ""
+    return Log(run, cronjob, pod, *_text(cluster, pod, tail), gone)
 
 
 def _run(job: Mapping[str, Any], pods: Mapping[str, list[kubectl.Object]], now: datetime) -> Run:

@@ -14,6 +14,14 @@ from ..model.values import Job
 from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
+DEFAULTS = {  # of a CronJob's fields that are compared with the record: what the API server puts where there is none
+    "schedule": None,
+    "timeZone": None,
+    "startingDeadlineSeconds": None,
+    "concurrencyPolicy": "Allow",
+    "successfulJobsHistoryLimit": 3,
+    "failedJobsHistoryLimit": 1,
+}
 FINE = {"", "none", "ok", "active"}  # of a monitor that nobody need look at
 Object = Mapping[str, Any]
 
@@ -109,7 +117,7 @@ def _of_git(version: Standing) -> Iterator[Problem]:
         state = "this one is paused" if version.paused else "both write the same stores"
         yield Problem(f"main has version {version.version} too: {state}", (*first, "staging cleanup --promoted"))
     elif version.main == UNREADABLE:
-        yield Problem(f"main's version of {version.dataset_id} is unknown, because its template cannot be read there")
+        yield Problem(f"main's version of {version.dataset_id} is unknown, because what says it there cannot be read")
 
 
 def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterator[Problem]:
@@ -133,19 +141,24 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         own = "it is paused alone" if job.paused else "its own code suspends it"
         why = "the version is paused" if version.paused else own
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
-    for name in ("schedule", "timeZone"):
-        if (now := cronjob["spec"].get(name)) != (then := wanted.spec.get(name)):
-            text = f"CronJob {job.name} has {name} {now or 'none'}, but {then or 'none'} was deployed"
-            yield Problem(text, (put_right,))
+    for name, default in DEFAULTS.items():
+        now, then = (_or(spec.get(name), default, "none") for spec in (cronjob["spec"], wanted.spec))
+        if now != then:
+            yield Problem(f"CronJob {job.name} has {name} {now}, but {then} was deployed", (put_right,))
     for writer in sorted({*_writers(cronjob)}):
         yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", (put_right,))
 
 
+def _or(*values: Any) -> Any:
+    """The first that is there."""
+    return next((value for value in values if value is not None), None)
+
+
 def _writers(cronjob: Object) -> Iterator[str]:
-    """Who but Helm has written what the Jobs of a CronJob are made from: the API server keeps account of that."""
+    """Who but Helm has written what is not compared: the API server keeps account of that."""
     for entry in cronjob["metadata"].get("managedFields") or []:
-        written = entry.get("fieldsV1", {}).get("f:spec", {})
-        if entry.get("manager") != "helm" and "f:jobTemplate" in written:
+        written = {*entry.get("fieldsV1", {}).get("f:spec", {})}
+        if entry.get("manager") != "helm" and written - {".", "f:suspend", *(f"f:{name}" for name in DEFAULTS)}:
             yield f"{entry.get('manager', '')}, {entry.get('time', '')}"
 
 

@@ -101,7 +101,7 @@ def _asked(
         ours = [facts for release in releases if world.ours((facts := release.values.record).repository)]
         commits = {facts.commit.removesuffix("-dirty") for facts in ours}
         world.branches = asked(checkout.stage_branches)
-        world.main = asked(lambda: checkout.versions_of({facts.dataset_id for facts in ours}))
+        world.main = asked(lambda: checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in ours}))
         world.behind = asked(lambda: checkout.behind(commits))
     if project and (there := asked(lambda: sentry.listed(project))) is not None:
         world.monitors = {monitor.slug: ", ".join(monitor.states) or "active" for monitor in there}

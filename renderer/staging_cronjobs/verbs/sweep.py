@@ -42,13 +42,15 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         names = asked()
     if not (names.releases or names.unproven):
         cluster.require_namespace()
-    main, staged = checkout.versions_on_main(), set[str]()
+    recorded = [release.values.record for release in names.releases]
+    main = checkout.versions_on_main({(facts.dataset_id, facts.template_path) for facts in recorded})
+    staged: set[str] = set()
     found: dict[str, list[Finding]] = {}
-    recorded: set[str] = set()
+    job_names: set[str] = set()
     # Helm loses our labels in a rollback: then only older revisions know the jobs that were dropped.
     bare, unproven = helm_record.histories(cluster, {r.name for r in names.releases if not r.labels})
     for release in [*(r for r in names.releases if r.labels), *bare]:
-        recorded |= release.job_names
+        job_names |= release.job_names
         facts = release.values.record
         if not git.same_repository(facts.repository, checkout.repository):
             detail = f"deployed from {facts.repository}: skipped. {git.renamed(facts.repository)}"
@@ -62,7 +64,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     every = [finding for name in sorted(found) for finding in found[name]]
     every += [Finding("unproven", name, why) for name, why in sorted(unproven.items())]
     every += [_without_release(branch) for branch in sorted(branches.keys() - staged)]
-    return [*every, *_unproven_cronjobs(cluster, names.cronjobs), *_unproven_monitors(there, recorded)]
+    return [*every, *_unproven_cronjobs(cluster, names.cronjobs), *_unproven_monitors(there, job_names)]
 
 
 def remove(

@@ -908,9 +908,45 @@ def test_the_versions_of_datasets_on_main_that_can_be_told(checkout: Checkout, r
     repository.commit()
     repository.push("main")
     checkout.fetch_main()
-    assert checkout.versions_of(["ridge-snow", "broken", "new"]) == {"ridge-snow": "0.1.0", "new": None}
+    wanted = [("ridge-snow", ""), ("broken", ""), ("new", "")]
+    assert checkout.versions_of(wanted) == {"ridge-snow": "0.1.0", "new": None}
     repository.write("b/zarr.json", POINTER)
     repository.commit()
     repository.push("main")
     checkout.fetch_main()
-    assert checkout.versions_of(["ridge-snow", "new"]) == {"ridge-snow": "0.1.0"}  # what the pointer hides may be it
+    assert checkout.versions_of(wanted) == {"ridge-snow": "0.1.0"}  # what the pointer hides may be one
+
+
+def test_the_versions_of_datasets_in_files_of_the_projects_own(repository: Repository) -> None:
+    versions = {"a": "0.1.0", "b": "0.2.0", "broken": 3}
+    repository.write("versions.json", json.dumps(versions))
+    for folder, version in (("a", "1.0"), ("b", "2.0"), ("broken", "x")):
+        repository.write(f"t/{folder}/v.json", json.dumps({"version": version}))
+    (repository.path / "t/link").mkdir()
+    (repository.path / "t/link/v.json").symlink_to("../a/v.json")
+    repository.write("t/folder/v.json/x", "")
+    repository.commit()
+    repository.push("main")
+    repository.git("fetch", "--quiet", "origin")
+
+    def told(source: str, *wanted: tuple[str, str]) -> tuple[dict[str, str | None], dict[str, str]]:
+        checkout = git.checkout(Settings(project=repository.path, version_source=source))
+        return checkout.versions_of(wanted), checkout.versions_on_main(wanted)
+
+    named = [(name, "") for name in ("a", "b", "broken", "new")]
+    one_file = {"a": "0.1.0", "b": "0.2.0"}
+    assert told("versions.json:{dataset_id}", *named) == ({**one_file, "new": None}, one_file)
+    assert told("none.json:{dataset_id}", *named) == told("../out.json:{dataset_id}", *named) == ({}, {})
+    assert told("t/{dataset_id}/v.json:version", *named) == (
+        {"a": "1.0", "b": "2.0", "new": None},
+        {"a": "1.0", "b": "2.0"},
+    )
+    its = "{template}/v.json:version"
+    assert told(its, ("a", "t/a"), ("b", "t/none"), ("c", "t/link"), ("d", "../t"), ("e", "t/folder")) == (
+        {"a": "1.0", "b": None},
+        {"a": "1.0"},
+    )
+    assert told(its, ("a", "t/a"), ("a", "t/none"))[0] == {"a": "1.0"}  # one release knows where it has been moved to
+    assert told(its, ("a", "t/a"), ("a", "t/b"))[0] == told(its, ("a", "t/a"), ("a", "t/link"))[0] == {}
+    with pytest.raises(Refused, match=r"t/folder/v\.json on origin/main is a folder"):
+        git.checkout(Settings(project=repository.path, version_source=its)).main_version("t/folder", "a")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from catalogues import record
+from reference import fields_told
 from staging_cronjobs.errors import Outside, Refused, Superseded
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.diff import Changes
@@ -103,7 +104,8 @@ def test_an_older_version_than_mains_has_its_data(
     assert (f"Main is at v{main}, so its data exists. Next:\n{next_step}" in said) == paused
     assert "backfill" not in said and "uv run main x" not in said
     terminal.deployed(legacy, as_json=True)
-    assert json.loads(capsys.readouterr().out)["backfill"] is None
+    read = json.loads(capsys.readouterr().out)
+    assert read["backfill"] is None and {*read} <= fields_told("deploy")
 
 
 @pytest.mark.parametrize(

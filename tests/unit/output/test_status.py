@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reference import fields_told
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.runs import FAILED, RUNNING, Run
 from staging_cronjobs.model.status import JobStanding, Problem, Standing
@@ -124,6 +125,15 @@ def test_json_has_all_facts_and_times_as_texts() -> None:
     assert (read["context"], read["namespace"], read["asked"]) == ("my-cluster", "weather", "2026-11-25T12:00:00Z")
     assert read["versions"][0]["jobs"][0]["next_fire"] == "2026-11-25T12:00:00Z"
     assert read["versions"][0]["problems"] == [{"text": "x", "commands": ["y"]}]
+    facts = {
+        *read,
+        *read["versions"][0],
+        *read["versions"][0]["jobs"][0],
+        *Run.__dataclass_fields__,
+        "text",
+        "commands",
+    }
+    assert facts <= fields_told("status")
 
 
 def test_markdown_has_a_row_a_version_and_commands_to_copy() -> None:
@@ -132,3 +142,23 @@ def test_markdown_has_a_row_a_version_and_commands_to_copy() -> None:
     assert "| `ridge-snow v0.2.0` | deployed, 3d old, revision 3 for 2m | " in text
     assert f"  ```bash\n  {COMMAND}\n  ```" in text
     assert r"\<b\>\|\`x\`" in text and "- `unknown`: y" in text
+
+
+def test_markdown_has_the_notes_apart_from_what_is_wrong() -> None:
+    notes = (
+        Problem("main is at 0.3.0: this is a legacy version, kept until you clean it up"),
+        Problem(
+            "it is paused, and waits for its first backfill. Do that, then resume it:", (COMMAND, "staging resume")
+        ),
+        Problem("<i> is paused alone. To let it go on:"),
+    )
+    found = Status(
+        Cluster("c", "n"), NOW, (version(problems=(Problem("x"),), notes=notes), version(version="0.3.0")), ()
+    )
+    text = shown.as_markdown(found)
+    assert "1 with something wrong" in text
+    wrong, noted = text.split("\n\n**Notes**\n\n")
+    assert wrong.endswith("- `ridge-snow v0.2.0`: x")
+    assert noted.startswith("- `ridge-snow v0.2.0`: main is at 0.3.0: this is a legacy version")
+    assert f"  ```bash\n  {COMMAND}\n  staging resume\n  ```" in noted and r"\<i\> is paused alone" in noted
+    assert "Notes" not in shown.as_markdown(replace(found, versions=(version(),)))

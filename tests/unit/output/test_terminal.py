@@ -307,7 +307,7 @@ def listed_job(key: str, **facts: Any) -> dict[str, Any]:
     """A job as `list` has it; healthy, with other facts over it."""
     times = {"last_success": "2026-01-05T08:20:00Z", "last_schedule": "2026-01-05T08:15:00Z", "created": NOW}
     row = {"key": key, "name": f"staging-x-{key}", "schedule": "15 * * * *", "time_zone": None, "suspend": False}
-    row |= {"paused": False}
+    row |= {"paused": False, "code_suspends": False}
     return {**row, **times, "missing": False, "last_run": "succeeded", "next_fire": "2026-01-05T09:15:00Z", **facts}
 
 
@@ -349,6 +349,14 @@ def listed(*jobs: dict[str, Any], **facts: Any) -> dict[str, Any]:
             [A_NEW, "b 15 * * * * succeeded 40m ago 09:15 UTC"],
         ),
         (listed(listed_job("a", paused=True)), "deployed, a fires, though paused", [f"{A_WELL} 09:15 UTC"]),
+        (listed(listed_job("a", suspend=True, last_run="")), "deployed, a suspended", [A_NEW]),
+        (listed(listed_job("a", suspend=True, last_run=""), status="pending-upgrade"), "pending-upgrade", [A_NEW]),
+        (listed(listed_job("a", suspend=True, last_run="", code_suspends=True)), "deployed", [A_NEW]),
+        (
+            listed(listed_job("a", code_suspends=True)),
+            "deployed, a fires, though its code suspends it",
+            [f"{A_WELL} 09:15 UTC"],
+        ),
         (listed(listed_job("a", next_fire=None)), "deployed", [f"{A_WELL} unknown"]),
         (listed(listed_job("a", next_fire="2026-02-01T00:00:00Z")), "deployed", [f"{A_WELL} 2026-02-01 00:00 UTC"]),
         (listed(status="uninstalled"), "uninstalled", ["- - - -"]),
