@@ -148,7 +148,10 @@ class Checkout:
         path = f"{self.relative(template_path)}/{METADATA}"
         file = self.folder / path
         if not file.is_file():
-            raise Refused(f"there is no {path}, the template that the code names. Write it, or correct the path.")
+            raise Refused(
+                f"there is no {path}, the template that the code names. Write it, correct the path, or set "
+                "version-source."
+            )
         try:
             return _template(path, METADATA, file.read_text("utf-8", errors="replace"))
         except OSError as error:
@@ -197,7 +200,10 @@ class Checkout:
             if blob := self._file(there, path):
                 return _template(self.on_main(path), name, self._contents([blob])[0])
         if folder in there:
-            raise Refused(f"{self.on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it.")
+            raise Refused(
+                f"{self.on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it, or set "
+                "version-source."
+            )
         return None
 
     def _path(self, source: VersionSource, template_path: str, dataset_id: str) -> str:

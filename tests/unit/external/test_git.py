@@ -475,7 +475,11 @@ def test_the_template_of_the_work_tree_is_the_branchs_own(checkout: Checkout, re
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, f"there is no {HARBOR}/zarr.json, the template that the code names. Write it, or correct the path."),
+        (
+            None,
+            f"there is no {HARBOR}/zarr.json, the template that the code names. Write it, correct the path, or set "
+            "version-source.",
+        ),
         ("{", f"{HARBOR}/zarr.json is not JSON with attributes"),
         (POINTER, f"{HARBOR}/zarr.json is a Git LFS pointer"),
         (zarr({"dataset_id": "other", "dataset_version": "0.2.0"}), f"{HARBOR}/zarr.json is the template of dataset"),
