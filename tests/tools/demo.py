@@ -70,7 +70,7 @@ def show(repository: Repository) -> None:
     after = production()
     if before != after:
         sys.exit(f"production changed: {before} is now {after}")
-    print("same specs, same generations, same resource versions as before")
+    print("same objects, same specs, same generations as before")
 
 
 def stage(repository: Repository, version: str) -> None:
