@@ -86,7 +86,11 @@ def test_list_shows_what_a_person_left(staging: Staging, repository: Repository,
     (first, second), paused, suspended = listed(suspend=True)
     assert (paused, suspended) == (False, {"update": True, "validate": False})
     assert "0.2.0 deployed, update suspended " in first and first.endswith(" update 15 */6 * * * - suspended")
-    assert "0.2.0 deployed, update suspended " in second and " validate 45 */6 * * * - " in second and second.endswith(" UTC")
+    assert (
+        "0.2.0 deployed, update suspended " in second
+        and " validate 45 */6 * * * - " in second
+        and second.endswith(" UTC")
+    )
     staging.run(repository.path, "pause", "--branch", BRANCH)
     (first, second), paused, suspended = listed(suspend=False)
     assert (paused, suspended) == (True, {"update": False, "validate": True})
