@@ -6,7 +6,7 @@ Each forged record is met by every command that acts on a release; all of them r
 import http.server
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from live import IMAGE, LABEL, Namespace, Production, Staging
 from records import Edit, forge, newest, packed, unpacked, write
 from repositories import Repository
 from staged import Sentry, install, names, push
+from staging_cronjobs.external.helm_record import TYPE
 from staging_cronjobs.model.staged_version import StagedVersion
 
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
@@ -180,8 +181,14 @@ def second(live: Namespace, more: str = DEPLOYMENT, **changed: Any) -> None:
     secret = newest(live, RIDGE.release)
     content = unpacked(secret)
     added(more)(content)
-    metadata = {"name": "a", "labels": secret["metadata"]["labels"]} | changed.pop("metadata", {})
-    made = {"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": {"release": packed(content)}}
+    create(
+        live, content, {"name": "a", "labels": secret["metadata"]["labels"]} | changed.pop("metadata", {}), **changed
+    )
+
+
+def create(live: Namespace, content: object, metadata: Mapping[str, Any], **changed: Any) -> None:
+    """A Secret of Helm's type that holds this."""
+    made = {"apiVersion": "v1", "kind": "Secret", "type": TYPE, "data": {"release": packed(content)}}
     assert live.create({**made, "metadata": metadata, **changed}).accepted
 
 
@@ -206,9 +213,7 @@ def one_before_a_killed_upgrade(live: Namespace) -> None:
     content["info"] |= {"status": "pending-upgrade"}
     content["manifest"] = content["manifest"].replace(DEPLOYMENT, "")
     labels = {**secret["metadata"]["labels"], "version": "2", "status": "pending-upgrade"}
-    metadata = {"name": f"sh.helm.release.v1.{RIDGE.release}.v2", "labels": labels}
-    made = {"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": {"release": packed(content)}}
-    assert live.create({**made, "metadata": metadata}).accepted
+    create(live, content, {"name": f"sh.helm.release.v1.{RIDGE.release}.v2", "labels": labels})
 
 
 @pytest.mark.parametrize("forged", [second, one_of_another_type, one_under_anothers_name, one_before_a_killed_upgrade])

@@ -23,13 +23,13 @@ def server(cluster: Cluster) -> list[Look]:
         where = _flag("--context", cluster.context)
         return [
             Look(
-                "cluster", WRONG, f"{_place(cluster)} does not answer: {plain(done)}", (f"kubectl{where} cluster-info",)
+                "cluster", WRONG, f"{cluster.server} does not answer: {plain(done)}", (f"kubectl{where} cluster-info",)
             )
         ]
     if numbers(version)[:2] < OLDEST_KUBERNETES:
         oldest = ".".join(map(str, OLDEST_KUBERNETES))
-        return [Look("cluster", WRONG, f"{_place(cluster)} is Kubernetes {version}. {oldest} or newer is needed")]
-    return [Look("cluster", OK, f"{_place(cluster)}, Kubernetes {version}")]
+        return [Look("cluster", WRONG, f"{cluster.server} is Kubernetes {version}. {oldest} or newer is needed")]
+    return [Look("cluster", OK, f"{cluster.server}, Kubernetes {version}")]
 
 
 def namespace(cluster: Cluster) -> list[Look]:
@@ -124,10 +124,6 @@ def _server_version(text: str) -> str:
         return str(json.loads(text)["serverVersion"]["gitVersion"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
-
-
-def _place(cluster: Cluster) -> str:
-    return f"context {cluster.context}" if cluster.context else "this cluster"
 
 
 def _flag(name: str, value: str) -> str:

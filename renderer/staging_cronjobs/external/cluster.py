@@ -22,6 +22,7 @@ NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\
 STALE = ("(Conflict)", "(NotFound)")  # the API server's words for what is not as it was read
 HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
 HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
+KINDS = {"cronjobs": "CronJob", "secrets": "Secret", "configmaps": "ConfigMap"}  # of what is written back
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
@@ -47,8 +48,12 @@ class Cluster:
             )
 
     def __str__(self) -> str:
-        where = "all namespaces" if self.everywhere else f"namespace {self.namespace}"
-        return f"{f'context {self.context}' if self.context else 'this cluster'}, {where}"
+        return f"{self.server}, {'all namespaces' if self.everywhere else f'namespace {self.namespace}'}"
+
+    @property
+    def server(self) -> str:
+        """The cluster alone, for sentences."""
+        return f"context {self.context}" if self.context else "this cluster"
 
     @property
     def timeout_seconds(self) -> float:
@@ -75,9 +80,8 @@ class Cluster:
             return
         asked = self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}", check=False)
         if "(NotFound)" in asked.stderr:  # whoever may not ask is believed
-            where = f"context {self.context}" if self.context else "this cluster"
             raise Outside(
-                f"{where} has no namespace {self.namespace}. Give the right one with --namespace, or correct the "
+                f"{self.server} has no namespace {self.namespace}. Give the right one with --namespace, or correct the "
                 "setting or the kubeconfig that it comes from"
             )
 
@@ -126,8 +130,10 @@ class Cluster:
     def put(self, plural: str, thing: Mapping[str, Any]) -> bool:
         """Write an object back that was read; False when it is gone, or somebody has changed it since."""
         name = thing["metadata"]["name"]
+        # The items of a list do not say what they are.
+        kind = {"apiVersion": "batch/v1" if plural in MAKERS else "v1", "kind": KINDS[plural]}
         path = ("replace", "--raw", f"{self._path(plural)}/{name}", "-f", "-")
-        result = self.kubectl(*path, stdin=json.dumps(thing), check=False)
+        result = self.kubectl(*path, stdin=json.dumps({**kind, **thing}), check=False)
         if result.code and not any(reason in result.stderr for reason in STALE):
             raise Outside(f"{self}: kubectl could not change {plural.removesuffix('s')}/{name}: {plain(result)}")
         return not result.code

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from ..errors import AGAIN, Outside, Refused, Unfinished
 from ..model import values
 from ..model.values import Values
-from . import helm_record, shipped
+from . import helm_record, shell, shipped
 from .cluster import Cluster, plain
 from .helm_record import Release, Revision
 
@@ -196,11 +196,8 @@ def _told(name: str, lines: Collection[str]) -> str:
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:
     """JSON documents that stand one after the other, as kubectl prints several objects; a List's items."""
-    reader, rest = json.JSONDecoder(), text.strip()
-    while rest:
-        thing, end = reader.raw_decode(rest)
+    for thing in shell.documents(text):
         yield from thing["items"] if thing.get("kind") == "List" else [thing]
-        rest = rest[end:].strip()
 
 
 def _name(manifest: str) -> str:

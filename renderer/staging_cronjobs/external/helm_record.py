@@ -167,12 +167,7 @@ def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
     """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name."""
-    return _newest(*_sorted(_items(cluster, LISTED), None))
-
-
-def _newest(found: Mapping[str, list[Revision]], unproven: dict[str, str]) -> tuple[list[Release], dict[str, str]]:
-    newest = {name: max(revisions, key=lambda r: r.number) for name, revisions in found.items()}
-    return [Release(name, (newest[name],)) for name in sorted(newest)], unproven
+    return listings(cluster)[cluster.namespace]
 
 
 def listings(cluster: Cluster) -> dict[str, tuple[list[Release], dict[str, str]]]:
@@ -181,6 +176,11 @@ def listings(cluster: Cluster) -> dict[str, tuple[list[Release], dict[str, str]]
     for item in _items(cluster, LISTED):
         there.setdefault(item["metadata"]["namespace"], []).append(item)
     return {namespace: _newest(*_sorted(items, None)) for namespace, items in there.items()}
+
+
+def _newest(found: Mapping[str, list[Revision]], unproven: dict[str, str]) -> tuple[list[Release], dict[str, str]]:
+    newest = {name: max(revisions, key=lambda r: r.number) for name, revisions in found.items()}
+    return [Release(name, (newest[name],)) for name in sorted(newest)], unproven
 
 
 def histories(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], dict[str, str]]:
@@ -255,8 +255,7 @@ def give_up(cluster: Cluster, release: Release) -> None:
         content["info"] |= {"status": "failed", "description": "its helm was killed"}
         text = b64encode(gzip.compress(json.dumps(content).encode()))
         data = {"release": (b64encode(text) if kind == "secrets" else text).decode()}
-        same = {"apiVersion": "v1", "kind": {"secrets": "Secret", "configmaps": "ConfigMap"}[kind], **item}
-        failed = {**same, "data": data, "metadata": {**metadata, "labels": {**metadata["labels"], "status": "failed"}}}
+        failed = {**item, "data": data, "metadata": {**metadata, "labels": {**metadata["labels"], "status": "failed"}}}
         if cluster.put(kind, failed):
             return
     raise Outside(f"{cluster}: somebody has changed release {release.name} just now")

@@ -97,8 +97,7 @@ def made_by(job: Mapping[str, Any], cronjobs: Collection[str]) -> bool:
 
 def suspend(cluster: Cluster, cronjob: Object) -> bool:
     """Suspend a CronJob without Helm, if it still is as it was read; whether it was."""
-    kind = {"apiVersion": "batch/v1", "kind": "CronJob"}
-    return cluster.put("cronjobs", {**kind, **cronjob, "spec": {**cronjob["spec"], "suspend": True}})
+    return cluster.put("cronjobs", {**cronjob, "spec": {**cronjob["spec"], "suspend": True}})
 
 
 def stop(cluster: Cluster, jobs: Mapping[str, Object]) -> None:

@@ -201,16 +201,17 @@ def _drain(cluster: Cluster, release: Release, limit: float, say: Say) -> Releas
     live = kubectl.existing(cluster, release.newest.names)
     if not release.values.suspend or not all(cronjob["spec"].get("suspend") for cronjob in live.values()):
         say(f"pausing release {release.name}")
-        control.suspend_all(cluster, release, True, origin.signed("paused to drain"))
-    paused = helm_record.find(cluster, release.name)
+        paused = release.values.model_copy(update={"suspend": True})
+        control.upgrade(cluster, release, paused, origin.signed("paused to drain"))
+    before = helm_record.find(cluster, release.name)
     if jobs := control.wait_for_jobs(lambda: kubectl.active_jobs(cluster, release), limit, say):
         raise Unfinished(
             f"{len(jobs)} Jobs of {release.name} still run after {limit:.0f} s. The release is paused. Run the "
             "same command again to wait longer, or without --drain to stop them."
         )
     now = helm_record.find(cluster, release.name)
-    if now and now.live and paused:
-        _check_same(now, paused)
+    if now and now.live and before:
+        _check_same(now, before)
     if now and (foreign := kubectl.foreign(cluster, kubectl.existing(cluster, now.newest.names), now.name)):
         raise Unfinished(
             f"CronJob {min(foreign)} has the name of a job of release {now.name} but does not belong to it. "

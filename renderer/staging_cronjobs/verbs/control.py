@@ -159,11 +159,6 @@ def _how(recorded: Mapping[str, Any] | None, live: Mapping[str, Any] | None) -> 
     return diff.fields({**ours, "spec": recorded["spec"]}, {**now, "spec": live["spec"]})
 
 
-def suspend_all(cluster: Cluster, release: Release, suspend: bool, description: str) -> None:
-    """Upgrade a release to the same values with another `suspend`."""
-    upgrade(cluster, release, release.values.model_copy(update={"suspend": suspend}), description)
-
-
 def upgrade(cluster: Cluster, release: Release, new: Values, description: str) -> None:
     """Upgrade a release to new values. Raises `Unfinished` when that replaced what somebody made meanwhile."""
     if others := helm.upgrade(cluster, release.name, new, release, description):
