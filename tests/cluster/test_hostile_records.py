@@ -85,6 +85,8 @@ def cronjob(name: str, more: str = "") -> str:
     return f"---\napiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {name}\n{more}spec: {{}}"
 
 
+# A million texts, by references of YAML: a few lines more would be gigabytes.
+MULTIPLIED = "\n  a0: &a0 x" + "".join(f"\n  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 7))
 HOOK = {
     "name": "h",
     "kind": "CronJob",
@@ -121,6 +123,7 @@ FORGED: dict[str, Edit] = {
     "the same with a line break of Helm's own reader": added(
         cronjob(UPDATE).replace("{}", f"\n  a: 'b\u2028---c\n{DEPLOYMENT.strip('-').strip()} # '")
     ),
+    "a text that multiplies": added(cronjob(UPDATE).replace("{}", MULTIPLIED)),
     "no YAML in the manifest": added("---\n{ ["),
     "a list of objects": added("---\napiVersion: v1\nkind: List\nmetadata: {}\nitems: []"),
     "a hook": set_in("hooks", [HOOK]),

@@ -138,6 +138,14 @@ class Cluster:
             raise Outside(f"{self}: kubectl could not change {plural.removesuffix('s')}/{name}: {plain(result)}")
         return not result.code
 
+    def dry_run(self, plural: str, thing: Mapping[str, Any], *, exists: bool) -> shell.Result:
+        """What the API server says of an object that is to be created, or where it `exists` replaced. Nothing is."""
+        # --raw needs neither discovery nor the server's OpenAPI, which `kubectl create` reads first.
+        query = "?dryRun=All&fieldValidation=Strict"
+        path = f"{self._path(plural)}/{thing['metadata']['name']}" if exists else self._path(plural)
+        verb = "replace" if exists else "create"
+        return self.kubectl(verb, "--raw", f"{path}{query}", "-f", "-", stdin=json.dumps(thing), check=False)
+
     def _path(self, plural: str) -> str:
         group = "/apis/batch/v1" if plural in MAKERS else "/api/v1"
         within = "" if self.everywhere else f"/namespaces/{self.namespace}"

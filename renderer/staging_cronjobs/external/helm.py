@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from functools import partial
 from typing import Any, NoReturn
 
 from ..errors import AGAIN, Outside, Refused, Unfinished
@@ -15,10 +16,11 @@ from .helm_record import Release, Revision
 CHART = str(shipped.path("chart", "charts/staging-cronjobs"))
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
-PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(error when \w+ "STDIN": )?')
-OBJECT = re.compile(r'^(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')  # said by us already
+WARNING = "Warning: "  # before what the API server warns of
+# Before its reasons: kubectl's words, and the name of the object, which is said already.
+PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')
+AT_ONCE = 8  # questions about objects side by side
 LOCKED = "another operation (install/upgrade/rollback) is in progress"  # Helm's words
-SEPARATOR = re.compile("^---$", re.MULTILINE)
 
 Objects = dict[str, dict[str, Any]]
 
@@ -35,22 +37,19 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
     if manifest.code:
         raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
-    texts = {_name(text): text for text in SEPARATOR.split(manifest.stdout) if text.strip()}
-    made, warnings, complaints = _asked(cluster, texts, known)
+    made, warnings, complaints = _tried(cluster, _objects(manifest.stdout), known)
     if not complaints:
         return made, warnings
-    # Some complaints name no object, so each is asked for alone.
-    found = {name: _asked(cluster, {name: text}, known)[2] for name, text in texts.items()}
-    told = "; ".join(_told(name, lines) for name, lines in found.items() if lines)
-    if any(word in line for lines in found.values() for line in lines for word in REJECTIONS):
+    told = "; ".join(f"{name}: {reason}" for name, reason in complaints.items())
+    if any(word in reason for reason in complaints.values() for word in REJECTIONS):
         raise Refused(f"the API server refuses jobs of {release}: {told}. Fix the dataset's code")
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {told}")
 
 
 def recorded(cluster: Cluster, release: Release, known: Collection[str]) -> Objects:
     """The CronJobs by name as Helm's record has them, with the API server's defaults; without those that it refuses."""
-    texts = {_name(text): text for text in SEPARATOR.split(release.newest.manifest) if text.strip()}
-    return _asked(cluster, texts, known)[0]
+    helm_record.check(cluster, release)
+    return _tried(cluster, _objects(release.newest.manifest), known)[0]
 
 
 def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> list[Revision]:
@@ -168,39 +167,33 @@ _REPLACE_4 = ("--force-replace", "--server-side=false")
 _UNDO_4 = ("--rollback-on-failure", "--wait=legacy")
 
 
-def _asked(cluster: Cluster, texts: dict[str, str], known: Collection[str]) -> tuple[Objects, list[str], list[str]]:
-    """The objects as the API server would have them, what it warns of, and what it has against them.
+def _tried(cluster: Cluster, wanted: Objects, known: Collection[str]) -> tuple[Objects, list[str], dict[str, str]]:
+    """The objects as the API server would have them, what it warns of, and what it has against each, by name.
 
     What exists is replaced, as the upgrade does it, so that the server sees an update; the rest is created.
     """
     made: Objects = {}
-    warnings: list[str] = []
-    complaints: list[str] = []
-    for verb, wanted in (("create", texts.keys() - {*known}), ("replace", texts.keys() & {*known})):
-        if not wanted:
-            continue
-        strict = (verb, "--dry-run=server", "--validate=strict", "-f", "-", "-o", "json")
-        verdict = cluster.kubectl(*strict, stdin="\n---\n".join(texts[n] for n in sorted(wanted)), check=False)
-        made |= {thing["metadata"]["name"]: thing for thing in _documents(verdict.stdout)}
-        lines = [line for line in verdict.stderr.splitlines() if line.strip()]
-        warnings += [line.removeprefix("Warning: ") for line in lines if line.startswith("Warning: ")]
-        if verdict.code:
-            complaints += [PREAMBLE.sub("", line) for line in lines if not line.startswith("Warning: ")]
-    return made, list(dict.fromkeys(warnings)), complaints
+    warnings: dict[str, None] = {}  # each once
+    complaints: dict[str, str] = {}
+    names = sorted(wanted)
+    for some in (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)):
+        asked = {n: shell.begin(partial(cluster.dry_run, "cronjobs", wanted[n], exists=n in known)) for n in some}
+        for name, answer in ((name, ask()) for name, ask in asked.items()):
+            lines = [line for line in answer.stderr.splitlines() if line.strip()]
+            warnings |= {line.removeprefix(WARNING): None for line in lines if line.startswith(WARNING)}
+            if not answer.code:
+                made[name] = cluster.items(answer.stdout)[0]
+                continue
+            told = [PREAMBLE.sub("", line) for line in lines if not line.startswith(WARNING)]
+            complaints[name] = ", ".join(filter(None, told))
+    return made, list(warnings), complaints
 
 
-def _told(name: str, lines: Collection[str]) -> str:
-    """What the API server has against one object."""
-    return f"{name}: {', '.join(filter(None, (OBJECT.sub('', line) for line in lines)))}"
-
-
-def _documents(text: str) -> Iterator[dict[str, Any]]:
-    """JSON documents that stand one after the other, as kubectl prints several objects; a List's items."""
-    for thing in shell.documents(text):
-        yield from thing["items"] if thing.get("kind") == "List" else [thing]
-
-
-def _name(manifest: str) -> str:
+def _objects(manifest: str) -> Objects:
+    """The CronJobs of a manifest that Helm wrote, by name, as Helm reads them."""
     from ruamel.yaml import YAML
 
-    return YAML(typ="base").load(manifest)["metadata"]["name"]
+    reader = YAML(typ="safe", pure=True)
+    for text in ("value", "merge"):  # Helm writes the texts `=` and `<<` so that they read as tags of YAML
+        reader.constructor.add_constructor(f"tag:yaml.org,2002:{text}", lambda _, node: node.value)
+    return {thing["metadata"]["name"]: thing for thing in reader.load_all(manifest) if thing}

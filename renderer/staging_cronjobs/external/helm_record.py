@@ -357,8 +357,12 @@ def _foreign(cluster: Cluster, revision: Revision) -> Iterator[str]:
 def _documents(manifest: str) -> Iterator[object]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
 
     try:
+        # Helm writes no references, and a few of them can stand for gigabytes.
+        if "&" in manifest and any(isinstance(event, AliasEvent) for event in YAML(typ="base").parse(manifest)):
+            yield "references of YAML"
         # Every scalar is a text, and `<<` a key like others: Helm writes some texts so that they read as tags of YAML.
         yield from (thing for thing in YAML(typ="base").load_all(manifest) if thing)
     except (YAMLError, ValueError, RecursionError):
