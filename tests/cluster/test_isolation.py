@@ -116,3 +116,53 @@ def test_an_archiver_is_told_of_until_it_is_left_out(staging: Staging, repositor
     words = "archive-grib-files may write outside of this version's stores"
     assert words in deploy(staging, repository, GLACIER)
     assert words not in deploy(staging, repository, GLACIER, STAGING_SKIP_JOBS="archive-grib-files")
+
+
+def production(live: Namespace, *args: str) -> None:
+    """Production's job, with these arguments."""
+    job = cron_job("ridge-snow-update")
+    job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] = [*args]
+    assert live.create(job).accepted
+
+
+@one_major
+def test_a_store_is_found_however_production_writes_it_and_one_around_it_proves_nothing(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    stage_with(repository, ".icechunk", ".icechunk/")
+    production(live, "--to=S3://weather-data/ridge-snow//v0.2.0.icechunk")
+    assert "production's CronJob ridge-snow-update writes" in deploy(staging, repository, RIDGE, REFUSED)
+    live.delete("cronjobs", "ridge-snow-update")
+    production(live, "--to=s3://weather-data/ridge-snow", "--beside=s3://weather-data/ridge-snow/v0.2.0.icechunk.old")
+    deploy(staging, repository, RIDGE)
+
+
+@one_major
+def test_what_goes_on_is_compared_with_all_that_writes(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    ridge = StagedVersion(*RIDGE)
+    install(staging, repository, ridge)
+    repository.commit("Change")
+    install(staging, repository, ridge)
+    staging.run(repository.path, "pause", ridge.branch)
+    commands = (("resume", ridge.branch), ("run", ridge.job_name("update")), ("rollback", ridge.branch))
+    before = live.state("cronjobs", "secrets", "jobs")
+    production(live, f"--to={STORE}")
+    for command in commands:
+        said = staging.run(repository.path, *command, code=REFUSED).stderr
+        assert f"production's CronJob ridge-snow-update writes {STORE} too" in said
+    live.delete("cronjobs", "ridge-snow-update")
+    made = install(
+        staging, repository, StagedVersion("ridge-snow-forecast", "0.2.0"), ["update"], owner="somebody/else"
+    )
+    other = made.jobs["update"].name
+    live.kubectl("annotate", "--overwrite", "cronjob", other, f'{LABEL}stores=["{STORE}/main"]')
+    for command in commands:
+        said = staging.run(repository.path, *command, code=REFUSED).stderr
+        assert f"CronJob {other} of release {made.record.staged_version.release} writes {STORE} too" in said
+    assert live.state("cronjobs", "secrets", "jobs").items() >= before.items()
+    staging.run(repository.path, "pause", ridge.branch)  # which is never in the way
+    live.delete("cronjobs", other)
+    for command in commands:
+        staging.run(repository.path, *command)

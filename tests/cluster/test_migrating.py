@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from live import IMAGE, PROGRAM, Namespace, Staging, wait_until
+from live import IMAGE, PROGRAM, Namespace, Staging, make_unfinished, wait_until
 from repositories import Repository, stage_branch
 from staged import RUN_SECONDS, Sentry
 from watching import CANARY, fire_all, history, make_canary, watched, writers
@@ -167,10 +167,15 @@ def test_a_version_that_still_runs_the_kubectl_way_is_not_deployed_beside_it(
         done = staging.run(repository.path, *deploy, *more, code=REFUSED)
         assert (
             f"error: CronJob {OLD[1]} runs, and writes the stores of ridge-snow v0.2.0. It looks staged with kubectl "
-            "apply. Suspend it first: docs/migrating.md has all steps from it to a release.\n"
+            "apply. Suspend it first. docs/migrating.md has all steps from it to a release.\n"
         ) in done.stderr
         assert live.all("cronjobs") == before
     live.kubectl("patch", "cronjob", OLD[1], "--patch", '{"spec": {"suspend": true}}')
+    job = make_unfinished(live, OLD[1], "just made")  # which goes on when its CronJob is suspended
+    said = staging.run(repository.path, *deploy, code=REFUSED).stderr
+    assert f"error: Job {job} runs, and writes the stores of ridge-snow v0.2.0." in said
+    assert "Wait for its end, or delete it." in said and RELEASE not in said
+    live.delete("jobs", job)
     staging.run(repository.path, *deploy)
     live.kubectl("patch", "cronjob", OLD[0], "--patch", '{"spec": {"suspend": false}}')
     assert f"CronJob {OLD[0]} runs, and " in staging.run(repository.path, *deploy, code=REFUSED).stderr  # every deploy

@@ -45,7 +45,9 @@ def test_a_job_that_is_paused_alone_stays_so_until_it_is_resumed(
     deploy(staging, repository, RIDGE)
     done = staging.run(repository.path, "pause", RIDGE.branch, *ALONE)
     assert f"validate of release {RIDGE.release} (" in done.stdout and ") is paused.\n" in done.stdout
-    assert "Later deploys keep it paused, until `staging resume --key validate`.\nNo Job of it runs.\n" in done.stdout
+    again = f"staging resume {RIDGE.branch} --key validate"
+    told = f"Later deploys keep it paused. To let it run again: {again}\nNo Job of it runs.\n"
+    assert told in done.stdout
     assert firing(live) == [UPDATE]
     listed = row(staging, repository)
     assert (listed["paused"], [(job["key"], job["paused"]) for job in listed["jobs"]]) == (
@@ -93,7 +95,8 @@ def test_the_pause_of_all_and_the_pause_of_one_are_two(
     assert firing(live) == [UPDATE]
     done = staging.run(repository.path, "pause", RIDGE.branch, "--key=update", "--key=validate", "--key=update")
     assert f"update, validate of release {RIDGE.release} (" in done.stdout and ") are paused.\n" in done.stdout
-    assert "Later deploys keep them paused, until `staging resume --key update --key validate`.\n" in done.stdout
+    again = f"staging resume {RIDGE.branch} --key update --key validate"
+    assert f"Later deploys keep them paused. To let them run again: {again}\n" in done.stdout
     assert firing(live) == []
     assert "deployed, 2 jobs paused" in staging.run(repository.path, "list").stdout
     staging.run(repository.path, "resume", RIDGE.branch, "--key=update", "--key=validate")

@@ -59,3 +59,50 @@ def test_without_a_token_or_with_keep_monitors_nothing_is_asked(
     assert "notice: " not in done.stderr
     assert {*states(sentry).values()} == {"active"}
     assert not sentry.server.asked("PUT")
+
+
+def test_settings_that_are_half_set_are_a_warning_after_the_pause(
+    staging: Staging, repository: Repository, sentry: Sentry
+) -> None:
+    install(staging, repository, RIDGE)
+    half = {name: value for name, value in sentry.environment.items() if name != "SENTRY_PROJECT"}
+    for verb, state in (("pause", "is paused"), ("resume", "is running")):
+        done = staging.run(repository.path, verb, RIDGE.branch, code=0, given="", **half)
+        assert state in done.stdout and "Sentry settings are incomplete: missing sentry-project" in done.stderr
+
+
+def test_a_guard_that_pauses_does_the_same(staging: Staging, repository: Repository, sentry: Sentry) -> None:
+    install(staging, repository, RIDGE)
+    sentry.check_in(*names(RIDGE), *OTHERS)
+    repository.bump("ridge-snow", "0.2.0")
+    repository.commit()
+    done = staging.run(repository.path, "guard", "--pause", code=0, given="", **sentry.environment)
+    assert f"Sentry monitors disabled: {', '.join(names(RIDGE))}\n" in done.stdout
+    assert states(sentry) == dict.fromkeys(names(RIDGE), "disabled") | dict.fromkeys(OTHERS, "active")
+
+
+def test_a_guard_without_a_token_says_so(staging: Staging, repository: Repository, sentry: Sentry) -> None:
+    install(staging, repository, RIDGE)
+    repository.bump("ridge-snow", "0.2.0")
+    repository.commit()
+    half = sentry.environment | {"SENTRY_PROJECT": ""}
+    for environment, told in ((sentry.settings, "Sentry will report every run as missed"), (half, "are incomplete")):
+        staging.run(repository.path, "resume", RIDGE.branch)
+        done = staging.run(repository.path, "guard", "--pause", code=0, given="", **environment)
+        assert "It is paused now" in done.stderr and told in done.stderr
+
+
+def test_a_deploy_that_pauses_leaves_the_monitors_and_says_so(
+    staging: Staging, repository: Repository, sentry: Sentry
+) -> None:
+    repository.stage(RIDGE.dataset_id, RIDGE.version)
+    deploy = ("deploy", "--branch", RIDGE.branch, "--docker-image", "example.registry/weather:1")
+    words = f"`staging pause {RIDGE.branch}` disables its monitors"
+    assert words not in staging.run(repository.path, *deploy, "--paused", code=0, given="", **sentry.settings).stderr
+    staging.run(repository.path, "resume", RIDGE.branch)  # what is new has no monitors yet
+    sentry.check_in(*names(RIDGE))
+    done = staging.run(repository.path, *deploy, "--paused", code=0, given="", **sentry.environment)
+    assert words in done.stderr and {*states(sentry).values()} == {"active"}
+    assert words not in staging.run(repository.path, *deploy, "--paused", code=0, given="", **sentry.settings).stderr
+    staging.run(repository.path, "pause", RIDGE.branch, code=0, given="", **sentry.environment)
+    assert {*states(sentry).values()} == {"disabled"}

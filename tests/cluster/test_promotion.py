@@ -74,6 +74,36 @@ def test_a_version_that_main_has_too_stops_production_until_it_is_paused(
 
 
 @one_major
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_promoted_version_does_not_go_on(
+    staging: Staging, repository: Repository, live: Namespace, moved: bool, tmp_path: Path
+) -> None:
+    install(staging, repository, RIDGE)
+    repository.commit("Change")
+    install(staging, repository, RIDGE)
+    staging.run(repository.path, "pause", RIDGE.branch)
+    away = tmp_path / "away"
+    away.mkdir()
+    commands = (("resume", RIDGE.branch), ("run", NAMES[0]), ("rollback", RIDGE.branch))
+    merge(repository)
+    if moved:
+        repository.git("mv", repository.template_path("ridge-snow"), "src/weather/moved.zarr")
+        repository.commit("Move the template")
+        repository.push("main")
+    repository.git("checkout", "--quiet", "-b", "stage/other/v1.0", "main~1")  # whatever is checked out
+    for command in commands:
+        said = staging.run(repository.path, *command, code=REFUSED).stderr
+        assert "origin/main has version 0.2.0 of ridge-snow too, so production writes its stores" in said
+        assert "`staging cleanup --promoted`" in said
+    assert suspended(live) == {True} and live.names("jobs") == []
+    repository.remote.rename(repository.remote.with_name("gone.git"))
+    said = staging.run(repository.path, "resume", RIDGE.branch, code=REFUSED).stderr  # as it was fetched last
+    assert "origin/main has version 0.2.0 of ridge-snow too" in said
+    for command in commands:  # nothing is known of main there
+        staging.run(away, *command)
+
+
+@one_major
 def test_a_template_that_moved_on_main_is_found_by_its_id(
     staging: Staging, repository: Repository, live: Namespace
 ) -> None:
@@ -124,8 +154,8 @@ def test_a_job_that_a_failed_upgrade_dropped_is_a_writer_too(
     dropped["metadata"] = {k: dropped["metadata"][k] for k in ("name", "namespace", "labels", "annotations")}
     live.create(dropped)
     mark(live, RIDGE, "failed")
-    merge(repository)
     staging.run(repository.path, "run", "--branch", RIDGE.branch, "--key", "update")
+    merge(repository)
     said = staging.run(repository.path, "guard", code=REFUSED).stderr
     assert f"CronJob {NAMES[1]} is not suspended" in said
     staging.run(repository.path, "guard", "--pause")

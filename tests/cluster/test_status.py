@@ -1,19 +1,22 @@
 """`staging status`: what is told of versions, branches, jobs and monitors, each by a real one that is so."""
 
 import json
+import shlex
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hostile import Hostile
-from live import Namespace, Staging, wait_until
+from live import Namespace, Staging, make_unfinished, wait_until
 from repositories import Repository
 from running import EXIT_CODE, NOWHERE, over, pod_of, start, waiting
 from sentry_server import CONFIG
-from staged import RUN_SECONDS, Sentry, install, names, push, push_other
+from staged import CHART, RUN_SECONDS, Sentry, install, names, push, push_other
+from staging_cronjobs.model import values
 from staging_cronjobs.model.staged_version import StagedVersion
 
 OUTSIDE, REFUSED, USAGE = 4, 3, 2
@@ -113,6 +116,31 @@ def test_a_branch_that_moved_and_one_that_is_gone(staging: Staging, repository: 
     assert commands(version) == [f"staging cleanup --dataset-id {RIDGE.dataset_id} --version {RIDGE.version}"]
 
 
+def test_a_branch_that_names_no_version_is_told_with_what_takes_it_away(
+    staging: Staging, repository: Repository
+) -> None:
+    repository.git("push", "--quiet", "origin", "main:refs/heads/stage/ridge;snow")
+    (version,) = staging.run(repository.path, "status", "-o", "json").json["versions"]
+    assert commands(version) == ["git push origin --delete 'stage/ridge;snow'"]
+
+
+def test_commands_lead_where_this_one_was_led(staging: Staging, repository: Repository, live: Namespace) -> None:
+    made = install(staging, repository, RIDGE)
+    push_other(repository, RIDGE)
+    place = ("--namespace", live.name, "--context", live.cluster.context)
+    there = shlex.join(place)
+    elsewhere = Staging({**staging.environment, "STAGING_NAMESPACE": "elsewhere"})
+    (command,) = commands(told(elsewhere, repository, *place))
+    assert command == f"staging deploy --branch {RIDGE.branch} --docker-image IMAGE {there}"
+    done = elsewhere.run(repository.path, "pause", *place, RIDGE.branch)
+    assert f"run again: staging resume {RIDGE.branch} {there}\n" in done.stdout
+    again = done.stdout.split("run again: staging ")[1].split("\n")[0]
+    elsewhere.run(repository.path, *shlex.split(again))
+    started = elsewhere.run(repository.path, "run", *place, UPDATE).stdout.splitlines()[1]
+    assert started.endswith(f" --follow {there}") and started.startswith("  kubectl logs job/"), started
+    assert f"run --branch {RIDGE.branch}" not in started and made
+
+
 def test_a_branch_that_was_never_deployed(staging: Staging, repository: Repository) -> None:
     push(repository, RIDGE)
     version = told(staging, repository)
@@ -153,11 +181,15 @@ def test_main_that_is_behind_the_same_ahead_and_gone(staging: Staging, repositor
     repository.commit()
     repository.push("main")
     version = told(staging, repository)
-    assert version["main"] is None and version["behind"] == 3  # nothing on main names it any more
-    repository.write(template, '{"dataset_id": "ridge-snow"')
+    assert (version["main"], version["behind"]) == ("unreadable", 3)
+    (problem,) = version["problems"]
+    assert f"main's version of ridge-snow is unknown. {template} on origin/main is not JSON" in problem["text"]
+    assert problem["commands"] == [f"git show origin/main:{template}"]
+    assert repository.git(*problem["commands"][0].split()[1:]) == "{"
+    repository.git("rm", "-rq", str(Path(template).parent))
     repository.commit()
     repository.push("main")
-    assert "what says it there cannot be read" in problems(told(staging, repository))[0]
+    assert told(staging, repository)["main"] is None
 
 
 def test_a_version_of_another_repository_is_not_compared(staging: Staging, repository: Repository) -> None:
@@ -247,6 +279,17 @@ def test_a_failure_that_a_later_run_mended_is_told_and_not_wrong(
     wait_until(lambda: over(live, "good"), what="the Job is done")
     text = staging.run(repository.path, "status", "--check").stdout
     assert "(exit code 3)" in text
+    assert "note: Job bad failed before the last success: exit code 3\n      kubectl logs job/bad " in text
+
+
+def test_an_attempt_that_failed_is_told_with_its_log(staging: Staging, repository: Repository, live: Namespace) -> None:
+    install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    job = make_unfinished(live, UPDATE, "between attempts")
+    (note,) = told(staging, repository)["notes"]
+    assert note["text"] == f"Job {job} runs, and an attempt failed: exit code 1"
+    (pod,) = live.names("pods")
+    assert note["commands"][0].startswith(f"kubectl logs {pod} --all-containers --namespace {live.name} ")
 
 
 def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository, live: Namespace) -> None:
@@ -259,7 +302,27 @@ def test_a_run_that_left_no_job_is_told(staging: Staging, repository: Repository
     (row,) = staging.run(repository.path, "list", "-o", "json").json
     assert [job["last_run"] for job in row["jobs"]] == ["failed", ""]
     assert row["jobs"][0]["next_fire"] == version["jobs"][0]["next_fire"]
-    assert "deployed, update failed " in staging.run(repository.path, "list").stdout
+    done = staging.run(repository.path, "list")
+    assert "deployed, update failed " in done.stdout and row["jobs"][1]["log"] == ""
+    minutes = int(datetime(2026, 1, 5, 9, tzinfo=UTC).timestamp()) // 60
+    log = f"kubectl logs job/{UPDATE}-{minutes} --all-containers --namespace {live.name} --context "
+    assert row["jobs"][0]["log"].startswith(log) and f"  {row['jobs'][0]['log']}\n" in done.stderr
+
+
+def test_the_log_that_list_names_is_that_of_the_job_that_the_schedule_made(
+    staging: Staging, repository: Repository, live: Namespace, tmp_path: Path
+) -> None:
+    install(staging, repository, RIDGE)
+    template = {"metadata": {"annotations": {EXIT_CODE: "1"}}, "spec": {"restartPolicy": "Never"}}
+    live.patch("cronjobs", UPDATE, {"spec": {"jobTemplate": {"spec": {"backoffLimit": 0, "template": template}}}})
+    live.fire(UPDATE)
+    wait_until(lambda: any(over(live, job["metadata"]["name"]) for job in live.jobs_of(UPDATE)), what="it has failed")
+    wait_until(lambda: not live.get("cronjobs", UPDATE)["status"].get("active"), what="the controller knows")
+    (job,) = live.jobs_of(UPDATE)
+    summary = tmp_path / "summary.md"
+    done = staging.run(repository.path, "list", GITHUB_STEP_SUMMARY=str(summary))
+    line = f"  kubectl logs job/{job['metadata']['name']} --all-containers "
+    assert line in done.stderr and line in summary.read_text()
 
 
 # What somebody did by hand
@@ -293,6 +356,26 @@ def test_what_is_not_as_it_was_deployed(staging: Staging, repository: Repository
     assert f"CronJob {UPDATE} was changed by hand after its deploy (kubectl-patch, 20" in text
     staging.run(repository.path, "pause", RIDGE.branch)
     assert told(staging, repository)["problems"] == []
+
+
+def test_a_change_by_hand_that_a_later_deploy_brings_too_is_none(
+    staging: Staging, repository: Repository, live: Namespace
+) -> None:
+    made = install(staging, repository, RIDGE)
+    push(repository, RIDGE)
+    change = {"jobTemplate": {"spec": {"template": {"spec": {"dnsPolicy": "Default"}}}}}
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": change}))
+    assert "was changed by hand" in problems(told(staging, repository))[0]
+    time.sleep(1.1)  # times of Kubernetes are whole seconds
+    made.jobs["update"].spec["jobTemplate"]["spec"]["template"]["spec"]["dnsPolicy"] = "Default"
+    again = ("upgrade", RIDGE.release, str(CHART), "-f", "-", "--force-replace", "--server-side=false")
+    assert staging.tool("helm", *again, given=values.dump(made)).code == 0
+    writers = [entry["manager"] for entry in live.get("cronjobs", UPDATE)["metadata"]["managedFields"]]
+    assert "kubectl-patch" in writers and told(staging, repository)["problems"] == []
+    change["jobTemplate"]["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst"
+    time.sleep(1.1)
+    live.kubectl("patch", "cronjob", UPDATE, "--patch", json.dumps({"spec": change}))
+    assert "was changed by hand" in problems(told(staging, repository))[0]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +457,9 @@ def test_monitors_are_told_where_a_token_is(staging: Staging, repository: Reposi
     sentry.server.check_in(UPDATE, sentry.project, CONFIG, status="error")
     update, validate = told(staging, repository, **sentry.environment)["jobs"]
     assert (update["monitor"], validate["monitor"]) == ("error", "none")
-    assert problems(told(staging, repository, **sentry.environment)) == [f"Sentry says error of monitor {UPDATE}"]
+    version = told(staging, repository, **sentry.environment)
+    assert problems(version) == [f"Sentry says error of monitor {UPDATE}"]
+    assert commands(version) == [f"staging logs {UPDATE}", f"staging run {UPDATE}"]
     assert {job["monitor"] for job in told(staging, repository)["jobs"]} == {""}
     sentry.server.monitors[0].status = "disabled"
     assert "its monitor is disabled, and the job runs" in problems(told(staging, repository, **sentry.environment))[0]

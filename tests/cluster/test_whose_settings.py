@@ -75,6 +75,19 @@ def test_the_namespace_and_the_token_go_where_main_says(
     hostile.tried("settings of a branch", said, ran=thief.asked())
 
 
+def test_a_token_goes_where_main_says_also_where_the_place_is_given(
+    staging: Staging, repository: Repository, live: Namespace, thief: SentryServer, hostile: Hostile
+) -> None:
+    hostile_branch(repository, live, thief)
+    install(staging, repository, RIDGE)
+    for remote in ("there", "away"):
+        if remote == "away":
+            repository.remote.rename(repository.remote.with_name("away.git"))
+        for command in (("pause", *TARGET), ("resume", *TARGET)):
+            done = staging.run(repository.path, *command, SENTRY_AUTH_TOKEN="secret")
+            hostile.tried("settings of a branch", done.stdout + done.stderr, ran=thief.asked())
+
+
 def test_a_deploy_that_main_would_not_find_is_refused_with_both_places(
     file_only: Staging, repository: Repository, live: Namespace, thief: SentryServer, hostile: Hostile
 ) -> None:

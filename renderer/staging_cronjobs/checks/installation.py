@@ -44,7 +44,7 @@ def _unguarded(checkout: Checkout, project: Mapping[str, Any], groups: Mapping[s
     """What would keep a program that mounts our commands from starting, or from having them."""
     if any(map(REQUIRED.match, _strings(_table(project, "project").get("dependencies")))):
         return []
-    files = [path for path in checkout.tracked() if path.endswith(".py") and not TESTS.fullmatch(path)]
+    files = [path for path in checkout.tracked if path.endswith(".py") and not TESTS.fullmatch(path)]
     using = {path: text for path in files if MODULE in (text := checkout.text(path))}
     bare = [(path, line) for path, text in using.items() for line in unguarded_imports(text)]
     found = [

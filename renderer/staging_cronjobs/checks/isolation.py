@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import Refused
 from ..external import kubectl
 from ..external.cluster import Cluster
-from ..model import stores
+from ..external.git import same_repository
+from ..external.main_settings import Place
+from ..model import command_line, stores
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.settings import TABLE, Settings
 from ..model.values import STORES, Values, key_of, name_of
+from . import staged_with_kubectl
 
 ARCHIVER = re.compile(r"(?<![a-z])archiv")  # what a job is called that keeps what it reads, for all versions together
 TWO_WRITERS = "Two writers would damage it."
@@ -30,6 +33,24 @@ def check_own(new: Values, settings: Settings) -> None:
                 f"versions may write there too. Put v{version} in it, or set "
                 f'store-isolation = "none" in {TABLE} if your versions are apart in another way'
             )
+
+
+def check_going(cluster: Cluster, place: Place, going: Values) -> None:
+    """Nothing else may write the stores of a version that is deployed and is to go on. No user code runs.
+
+    Whether main has the version by now, only a checkout of its repository can tell.
+    """
+    there, facts, checkout = kubectl.everything(cluster), going.record, place.checkout
+    if checkout and same_repository(checkout.repository, facts.repository):
+        wanted = (facts.dataset_id, facts.template_path)
+        if facts.version in checkout.versions_of([wanted])[wanted].versions:
+            raise Refused(
+                f"{checkout.remote}/{checkout.main} has version {facts.version} of {facts.dataset_id} too, so "
+                f"production writes its stores, and two writers would damage them. Take the staged version away with "
+                f"`{command_line.staging('cleanup', '--promoted')}`."
+            )
+    check_alone(going, writers(cluster, place.settings, there, (), going))
+    check_alone(going, named(going, there.values()))
 
 
 def check_alone(new: Values, writers: Iterable[Writer]) -> None:
@@ -62,11 +83,21 @@ def writers(
             yield f"production's CronJob {min(names)} of dataset {dataset.dataset_id}", dataset.stores
 
 
-def named(new: Values, production: Collection[Mapping[str, Any]]) -> Iterator[Writer]:
-    """Production's jobs of this dataset that name one of the stores in their command or variables."""
-    for cronjob in production:
-        text = json.dumps(pod_of(cronjob["spec"]))
-        yield f"production's CronJob {name_of(cronjob)}", [url for url in new.record.stores if url in text]
+def named(new: Values, cronjobs: Iterable[Mapping[str, Any]]) -> Iterator[Writer]:
+    """The CronJobs of no release that name one of the stores in their command or variables: production's, that is."""
+    for cronjob in cronjobs:
+        if not kubectl.release_of(cronjob) and not staged_with_kubectl.suspended(cronjob):
+            texts = [*_texts(pod_of(cronjob["spec"]))]
+            found = [url for url in new.record.stores if any(stores.named_in(url, text) for text in texts)]
+            yield f"production's CronJob {name_of(cronjob)}", found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts within what JSON can hold."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _texts(inner)
 
 
 def archivers(new: Values) -> list[str]:

@@ -21,7 +21,7 @@ Found = list[tuple[str, str]]  # what, and how
 
 def workflows(checkout: Checkout, ours: Mapping[str, str | None]) -> dict[str, str]:
     """The texts of all workflows but ours, by their paths; what stood in our place without marks is not ours either."""
-    found = {path: checkout.text(path) for path in checkout.tracked() if FILE.fullmatch(path) and path not in ours}
+    found = {path: checkout.text(path) for path in checkout.tracked if FILE.fullmatch(path) and path not in ours}
     return found | {
         f"the old {path}": text for path, text in ours.items() if text and not workflow_parts.of(text, path)
     }

@@ -52,8 +52,8 @@ def check_own(cluster: Cluster, release: Release, names: Collection[str]) -> dic
 def check_staying(cluster: Cluster, release: str, cronjobs: Mapping[str, kubectl.Object]) -> None:
     """Raises `Refused` for a release's CronJob that is being deleted: an upgrade changes it, and then it vanishes."""
     if going := sorted(name for name, cronjob in cronjobs.items() if "deletionTimestamp" in cronjob["metadata"]):
+        shown = kubectl.line(cluster, "get", "cronjob", going[0], "-o", "yaml")
         raise Refused(
             f"CronJob {going[0]} of release {release} is being deleted. Nothing was touched. Run this again when it is "
-            f"gone. If it stays, look at its finalizers: kubectl get cronjob {going[0]} --namespace "
-            f"{cluster.namespace} -o yaml"
+            f"gone. If it stays, look at its finalizers: {shown}"
         )

@@ -54,24 +54,39 @@ def predecessors(datasets: Iterable[Dataset], settings: Settings, say: Callable[
     return [p for possible in named.values() for p in possible]
 
 
-def check_stopped(
-    cronjobs: Mapping[str, Mapping[str, Any]], staged: StagedVersion, datasets: Collection[Dataset], settings: Settings
-) -> None:
-    """No such CronJob of this version may run beside its release. `cronjobs` are the namespace's, by name.
+def suspended(cronjob: Mapping[str, Any]) -> bool:
+    """Whether it is called like one that was staged so, and does not fire."""
+    return name_of(cronjob).startswith(START) and bool(cronjob["spec"].get("suspend"))
 
-    A name whose id was cut may be of several datasets: then the one that its command names is meant.
+
+def check_stopped(
+    cronjobs: Mapping[str, Mapping[str, Any]],
+    staged: StagedVersion,
+    datasets: Collection[Dataset],
+    settings: Settings,
+    running: Callable[[Collection[str]], Collection[str]],
+) -> None:
+    """No such CronJob of this version may run beside its release, nor a Job of one. `cronjobs` are the namespace's.
+
+    A name whose id was cut may be of several datasets: then the one that its command names is meant. `running` gives
+    the Jobs that run of these CronJobs; it is asked only when there are some.
     """
     own = [d for d in datasets if d.dataset_id == staged.dataset_id]
     production = tuple(f"{settings.job_prefixes.get(d.dataset_id, d.dataset_id)}-" for d in datasets)
-    for name, cronjob in sorted(cronjobs.items()):
-        if not name.startswith(START) or name.startswith(production) or cronjob["spec"].get("suspend"):
-            continue
-        for found in matches(name, own, settings):
-            if found.version == staged.version and staged.dataset_id in _meant(found, cronjob, datasets):
-                raise Refused(
-                    f"CronJob {name} runs, and writes the stores of {staged.dataset_id} v{staged.version}. It looks "
-                    "staged with kubectl apply. Suspend it first: docs/migrating.md has all steps from it to a release."
-                )
+    found = [
+        name
+        for name, cronjob in sorted(cronjobs.items())
+        if name.startswith(START) and not name.startswith(production)
+        for one in matches(name, own, settings)
+        if one.version == staged.version and staged.dataset_id in _meant(one, cronjob, datasets)
+    ]
+    firing = [f"CronJob {name} runs" for name in found if not suspended(cronjobs[name])]
+    for what in firing or [f"Job {name} runs" for name in (running(found) if found else ())]:
+        raise Refused(
+            f"{what}, and writes the stores of {staged.dataset_id} v{staged.version}. It looks staged with kubectl "
+            f"apply. {'Suspend it first.' if firing else 'Wait for its end, or delete it.'} docs/migrating.md has all "
+            "steps from it to a release."
+        )
 
 
 def _meant(found: Predecessor, cronjob: Mapping[str, Any], datasets: Iterable[Dataset]) -> set[str]:

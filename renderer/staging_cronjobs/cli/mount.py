@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import typer
 
-from ..model import cleanup_command
+from ..model import command_line
 from . import operators, project
 from .options import (
     AllowDirty,
@@ -34,10 +34,10 @@ def mount(user_app: typer.Typer, datasets: Iterable[object]) -> None:
     """
     taken = {c.name or getattr(c.callback, "__name__", "").replace("_", "-") for c in user_app.registered_commands}
     taken |= {group.name or "" for group in user_app.registered_groups}
-    if both := taken & {cleanup_command.DEPLOY, cleanup_command.CLEANUP}:
+    if both := taken & {command_line.DEPLOY, command_line.CLEANUP}:
         raise ValueError(f"the app already has a command {min(both)!r}. Rename it, then call mount")
-    user_app.command(name=cleanup_command.DEPLOY)(_mounted_deploy(datasets))
-    user_app.command(name=cleanup_command.CLEANUP)(mounted_cleanup)
+    user_app.command(name=command_line.DEPLOY)(_mounted_deploy(datasets))
+    user_app.command(name=command_line.CLEANUP)(mounted_cleanup)
 
 
 def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
@@ -60,7 +60,7 @@ def _mounted_deploy(datasets: Iterable[object]) -> Callable[..., None]:
         staged, settings = target("", dataset_id, version), settings_for(namespace, kube_context)
         load = functools.partial(user_code.from_objects, datasets, docker_image)
         asked = (paused, skip_job, allow_dirty, dry_run)
-        with cleanup_command.within(_program(context)):
+        with command_line.within(_program(context)):
             project.deploy_version(settings, staged, docker_image, load, *asked, Output.table)
 
     return deploy_staging
@@ -78,7 +78,7 @@ def mounted_cleanup(
 ) -> None:
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
     staged = target("", dataset_id, version)
-    with cleanup_command.within(_program(context)):
+    with command_line.within(_program(context)):
         operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import AGAIN, Outside, Refused, StagingError, Unfinished, Usage
+from ..model.command_line import staging
 from ..output import github
 from ..output.github import shown
 from ..output.printing import say, show, show_text
@@ -24,8 +25,10 @@ from .options import (
     Version,
     Yes,
     cluster_of_main,
+    confirmed,
     meant,
     meant_name,
+    place_of_main,
     settings_for,
     settings_of_main,
     target,
@@ -38,9 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..external.cluster import Cluster
+    from ..external.main_settings import Place
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
+    from ..model.values import Values
     from ..verbs.guard import Paused
+    from ..verbs.monitors import Followed
     from .options import Find
 
 app = typer.Typer()
@@ -73,10 +79,16 @@ def list_command(
     wide, as_json = output is ListOutput.wide, output is ListOutput.json
     rows = listing.rows(cluster)
     show_rows = partial(terminal.releases, rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
-    show_rows() if as_json else shown("Staged versions", show_rows)
-    for row in rows if not as_json else ():
-        if row["problem"]:
-            say(f"{row['release']} is {row['status']}: {row['problem']}")
+    if as_json:
+        return show_rows()
+
+    def summary() -> None:
+        show_rows()
+        terminal.beside(rows, show)
+
+    show_rows()
+    terminal.beside(rows, say)
+    return github.summarise_shown("Staged versions", summary)
 
 
 @app.command(name="status")
@@ -186,9 +198,24 @@ def pause(
     kube_context: KubeContext = "",
 ) -> None:
     """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import control
+
     find = meant(name, branch, dataset_id, version)
     settings = cluster_of_main(namespace, kube_context)
-    set_suspend(find, settings, True, sentry_token, keep_monitors, key or (), stop=stop_running)
+    cluster, keys = clusters.connect(settings), [*dict.fromkeys(key or ())]
+    release, differed, changed = control.pause(cluster, find(cluster)[0], say, keys=keys, stop=stop_running)
+    jobs = control.running(cluster, release, keys, stop=stop_running)
+    followed = follow(settings, sentry_token, release.values, keys, enabled=False) if not keep_monitors else None
+
+    def tell() -> None:
+        terminal.suspended(cluster, release, differed, changed, suspend=True, keys=keys)
+        terminal.still_running(release, jobs, stopped=stop_running, keys=keys)
+        terminal.monitors(followed)
+
+    shown("Pause", tell)
+    warn_of(followed)
 
 
 @app.command()
@@ -205,8 +232,21 @@ def resume(
     kube_context: KubeContext = "",
 ) -> None:
     """Let the jobs of a paused version run again. A run that was missed starts at once."""
-    find = meant(name, branch, dataset_id, version)
-    set_suspend(find, cluster_of_main(namespace, kube_context), False, sentry_token, keep_monitors, key or ())
+    from ..external import cluster as clusters
+    from ..output import terminal
+    from ..verbs import control
+
+    find, place = meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context)
+    cluster, keys = clusters.connect(place.settings), [*dict.fromkeys(key or ())]
+    release, differed, changed = control.resume(place, cluster, find(cluster)[0], say, keys=keys)
+    followed = follow(place.settings, sentry_token, release.values, keys, enabled=True) if not keep_monitors else None
+
+    def tell() -> None:
+        terminal.suspended(cluster, release, differed, changed, suspend=False, keys=keys)
+        terminal.monitors(followed)
+
+    shown("Resume", tell)
+    warn_of(followed)
 
 
 @app.command()
@@ -222,7 +262,7 @@ def run(
     kube_context: KubeContext = "",
 ) -> None:
     """Start one job of a staged version now. It runs even while the version is paused."""
-    run_job(meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context), key, anyway)
+    run_job(meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context), key, anyway)
 
 
 @app.command(name="rollback")
@@ -240,15 +280,15 @@ def rollback_command(
     from ..output import terminal
     from ..verbs import rollback
 
-    find, settings = meant(name, branch, dataset_id, version), cluster_of_main(namespace, kube_context)
-    cluster = clusters.connect(settings)
-    found = rollback.roll_back(cluster, settings, find(cluster)[0], say)
+    find, place = meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context)
+    cluster = clusters.connect(place.settings)
+    found = rollback.roll_back(place, cluster, find(cluster)[0], say)
     shown("Rollback", lambda: terminal.rolled_back(found, cluster))
 
 
 @app.command(name="cleanup")
 @reported
-def cleanup_command(
+def command_line(
     name: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME", help="Any names: branch, release, CronJob, Job or pod.", show_default=False),
@@ -340,6 +380,7 @@ def guard_command(
     """Check that no staged version still writes what production will write. Run it before production's deploy."""
     from ..external import cluster as clusters
     from ..model.settings import seconds
+    from ..output import terminal
     from ..verbs import guard
 
     limit = seconds(wait, "--wait")
@@ -358,16 +399,21 @@ def guard_command(
     for problem in found.problems:
         github.annotate("warning", problem)
     if pause and found.active:
-        stop_writers(guard.pause(cluster, found.active, limit, say, stop=stop), wait, strict=strict, stop=stop)
+        paused = guard.pause(cluster, found.active, limit, say, stop=stop)
+        for conflict in found.active:
+            followed = follow(settings, "", conflict.release.values, enabled=False)
+            terminal.monitors(followed)
+            warn_of(followed)
+        stop_writers(paused, wait, strict=strict, stop=stop)
     if found.active and not (warn or pause):
         raise Refused(
-            f"{'; '.join(map(str, found.active))}. Two writers would damage {', '.join(found.stores)}. Run `staging "
-            "guard --pause` or `staging cleanup --promoted` before production is deployed."
+            f"{'; '.join(map(str, found.active))}. Two writers would damage {', '.join(found.stores)}. Run "
+            f"`{staging('guard', '--pause')}` or `{staging('cleanup', '--promoted')}` before production is deployed."
         )
     for conflict in found.conflicts:
         kind = "warning" if warn and conflict.active else "notice"
         done = ". It is paused now" if pause and conflict.active else ""
-        github.annotate(kind, f"{conflict}{done}. To remove it: staging cleanup --promoted")
+        github.annotate(kind, f"{conflict}{done}. To remove it: {staging('cleanup', '--promoted')}")
     if not found.conflicts:
         show(none_promoted(cluster, found.problems))
     return None
@@ -440,61 +486,41 @@ def sweep_command(
         finally:
             github.summarise_shown("What was removed", lambda: show_text("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
-        github.annotate("warning", f"{count} can be deleted. Run `staging sweep --yes`")
+        github.annotate("warning", f"{count} can be deleted. Run `{staging('sweep', '--yes')}`")
 
 
-def set_suspend(
-    find: "Find",
-    settings: "Settings",
-    suspend: bool,
-    sentry_token: str,
-    keep_monitors: bool,
-    named: "Sequence[str]" = (),
-    *,
-    stop: bool = False,
-) -> None:
-    """Pause or resume with the monitors, and show what was done; `stop` deletes the Jobs that run, too."""
-    from ..external import cluster as clusters
-    from ..external import sentry
-    from ..output import terminal
-    from ..verbs import control, monitors
+def follow(
+    settings: "Settings", sentry_token: str, values: "Values", keys: "Sequence[str]" = (), *, enabled: bool
+) -> "Followed":
+    """Disable the monitors of what was paused, or enable those of what was resumed, as far as Sentry lets us.
 
-    keys, cluster, token = [*dict.fromkeys(named)], clusters.connect(settings), token_from(sentry_token)
-    project = sentry.connect(settings, token) if token and not keep_monitors else None
-    release, differed, changed = control.set_suspend(cluster, find(cluster)[0], suspend, say, keys=keys, stop=stop)
-    jobs = control.running(cluster, release, keys, stop=stop) if suspend else []
-    silenced, problems = [], []
-    if project:
-        silenced, problems = monitors.set_enabled(project, release, enabled=not suspend, keys=keys)
+    Last, because nothing of Sentry's may be in the way of a pause.
+    """
+    from ..verbs import monitors
 
-    def tell() -> None:
-        terminal.suspended(cluster, release, differed, changed, suspend=suspend, keys=keys)
-        if suspend:
-            terminal.still_running(release, jobs, stopped=stop, keys=keys)
-        terminal.monitors(silenced, enabled=not suspend)
-
-    shown("Pause" if suspend else "Resume", tell)
-    done = "disabled" if suspend else "enabled"
-    for problem in problems:
-        github.annotate("warning", f"not all monitors are {done}. {problem}")
-    if settings.sentry_org and not project and not keep_monitors:
-        what = "Sentry will report every run as missed" if suspend else "monitors that pause disabled stay so"
-        github.annotate("notice", f"{what}: the monitors are {done} only where SENTRY_AUTH_TOKEN is set")
+    token = token_from(sentry_token)
+    return monitors.follow(confirmed(settings) if token else settings, token, values, enabled=enabled, keys=keys)
 
 
-def run_job(find: "Find", settings: "Settings", key: str, anyway: bool) -> None:
+def warn_of(followed: "Followed | None") -> None:
+    """Say why monitors are as they were."""
+    if followed and followed.problem:
+        github.annotate(followed.kind, followed.problem)
+
+
+def run_job(find: "Find", place: "Place", key: str, anyway: bool) -> None:
     """Start a Job now, and show which. Raises `Usage` when no job is named, or two are."""
     from ..external import cluster as clusters
     from ..output import terminal
     from ..verbs import control
 
-    cluster = clusters.connect(settings)
+    cluster = clusters.connect(place.settings)
     staged, named = find(cluster)
     if not (key or named):
         raise Usage("name the job: give its --key, or the name of its CronJob, Job or pod")
     if key and named and key != named:
         raise Usage(f"the name is one of job {named!r}, and --key is {key!r}. Give one of them")
-    name, cronjob = control.run_job(cluster, staged, key or named, anyway=anyway)
+    name, cronjob = control.run_job(place, cluster, staged, key or named, anyway=anyway)
     shown("Run", lambda: terminal.started(cluster, name, cronjob))
 
 

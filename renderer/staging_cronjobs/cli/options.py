@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Usage
+from ..errors import StagingError, Usage
 from ..output.printing import say
 
 if TYPE_CHECKING:
     from ..external.cluster import Cluster
+    from ..external.main_settings import Place
     from ..model.catalogue import Dataset
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
@@ -135,6 +136,37 @@ def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
     """The same for what needs the cluster alone: where both of it are given, main need not be asked."""
     own = settings_for(namespace, kube_context)
     return own if {"namespace", "kube_context"} <= own.given else settings_of_main(namespace, kube_context)
+
+
+def place_of_main(namespace: str = "", kube_context: str = "") -> "Place":
+    """The same with the checkout, whose main tells whether production runs a version by now.
+
+    Where both of the place are given, a main that cannot be read does not stop the command, and is told.
+    """
+    from ..external import main_settings
+
+    own = settings_for(namespace, kube_context)
+    if not {"namespace", "kube_context"} <= own.given:
+        return main_settings.placed(own, say)
+    return _place_of_main(own)
+
+
+def confirmed(own: "Settings") -> "Settings":
+    """The settings by which a token goes to Sentry: main's word, else nobody's. No failure ends the command."""
+    from ..model.settings import PLACE
+
+    return own if own.given >= PLACE else _place_of_main(own).settings
+
+
+def _place_of_main(own: "Settings") -> "Place":
+    from ..external import main_settings
+    from ..model.settings import without_main
+
+    try:
+        return main_settings.placed(own, say)
+    except StagingError as error:
+        say(f"notice: what main says is unknown. {error}")
+        return main_settings.Place(without_main(own), None, str(error))
 
 
 def datasets_from(sources: list[str] | None, settings: "Settings", image: str) -> "Callable[[str], list[Dataset]]":

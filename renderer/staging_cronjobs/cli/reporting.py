@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 import typer
 
 from ..errors import StagingError, Superseded, Usage
+from ..model import command_line
 from ..output import github, printing
 
 P = ParamSpec("P")
@@ -37,6 +38,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
                     from ..external import shell
 
                     stack.enter_context(shell.echoed(lambda line: printing.say(f"+ {line}")))
+                place = (str(kwargs.get(name) or "") for name in ("namespace", "kube_context"))
+                stack.enter_context(command_line.at(*place))
                 command(*args, **kwargs)
         except StagingError as error:
             from ..output import markdown

@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +35,7 @@ HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `
 BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it
 LINK, SUBMODULE, FOLDER = "120000", "160000", "040000"  # modes that git gives what is no file
 Wanted = tuple[str, str]  # a dataset's id, and its template's path
+Entry = tuple[str, str]  # mode and object of what a commit has at a path
 OPTIONS = (
     "-c",
     "color.ui=false",  # or output that is read here could have colours in it
@@ -68,6 +69,15 @@ class Template:
                 'It must be text, numbers joined by dots, such as "0.2.0".'
             )
         return version
+
+
+@dataclass(frozen=True)
+class OnMain:
+    """What main has of a dataset."""
+
+    versions: frozenset[str]  # none: main does not have it; several: several templates have its id
+    where: str  # the file that says it, if that was not moved; empty for one outside of the repository
+    problem: str = ""  # why it cannot be told
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,7 @@ class Checkout:
         except OSError as error:
             raise Outside(f"cannot read {path}: {error.strerror}") from None
 
+    @cached_property
     def tracked(self) -> list[str]:
         """The files that git knows."""
         return [path for path in self._git("ls-files", "-z").stdout.split("\0") if path]
@@ -181,7 +192,7 @@ class Checkout:
         if (self.folder / self.relative(template_path) / METADATA).is_file():
             template = self.template_here(template_path)
             return template.version_of(dataset_id), template.where
-        for path in self.tracked():
+        for path in self.tracked:
             if PurePosixPath(path).name == METADATA and f'"{dataset_id}"' in self.text(path):
                 template = self.template_here(str(PurePosixPath(path).parent))
                 if template.attributes.get("dataset_id") == dataset_id:
@@ -194,11 +205,16 @@ class Checkout:
         Raises `Refused` when what is there cannot be read as a template.
         """
         folder = self.relative(template_path)
-        paths = {name: str(PurePosixPath(folder, name)) for name in (METADATA, *OLDER)}
-        there = self._entries(self.main_ref, *_with_parents(folder), *paths.values())
-        for name, path in paths.items():
+        paths = [str(PurePosixPath(folder, name)) for name in (METADATA, *OLDER)]
+        there = self._entries(self.main_ref, *_with_parents(folder), *paths)
+        return self._template_in(there, folder, lambda blob: self._contents([blob])[0])
+
+    def _template_in(self, there: Mapping[str, Entry], folder: str, text_of: Callable[[str], str]) -> Template | None:
+        """The template in a folder of main, of which `there` has all entries; `text_of` gives an object's text."""
+        for name in (METADATA, *OLDER):
+            path = str(PurePosixPath(folder, name))
             if blob := self._file(there, path):
-                return _template(self.on_main(path), name, self._contents([blob])[0])
+                return _template(self.on_main(path), name, text_of(blob))
         if folder in there:
             raise Refused(
                 f"{self.on_main(folder)} has no {METADATA}, so its version cannot be compared. Add it, or set "
@@ -228,71 +244,66 @@ class Checkout:
         """Folders on main whose template has the dataset's id, or may have it: what cannot be read is no proof."""
         if self.source:
             return []  # none is asked what a version is
-        texts = self._metadata_on_main()
+        blobs = _metadata(self._entries(self.main_ref, recursive=True))
+        texts = dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
         return sorted({str(PurePosixPath(p).parent) for p, text in texts.items() if self._has_id(p, text, dataset_id)})
 
-    def versions_on_main(self, wanted: Collection[Wanted]) -> dict[str, str]:
-        """The versions of datasets on main, as fetched, by the id in their template, or where version-source says.
-
-        What is not plain is left out: a template without an id or a version, or two of one id.
-        """
-        if source := self.source:
-            return {i: version for i, version in self._sourced_on_main(source, wanted).items() if version}
-        return self._plain_versions(self._metadata_on_main())
-
-    def versions_of(self, wanted: Collection[Wanted]) -> dict[str, str | None]:
-        """The version on main, as fetched, of each of these datasets; None for one that main does not have.
-
-        Where that cannot be told, the dataset is left out: what is unreadable may be its template.
-        """
-        if source := self.source:
-            return self._sourced_on_main(source, wanted)
-        texts, dataset_ids = self._metadata_on_main(), {dataset_id for dataset_id, _ in wanted}
-        plain = self._plain_versions(texts)
-        hidden = any(text.startswith(LFS_POINTER) for text in texts.values())
-        missing = {i for i in dataset_ids if i not in plain and not hidden}
-        absent = {i for i in missing if not any(f'"{i}"' in text for text in texts.values())}
-        return {i: plain.get(i) for i in dataset_ids if i in plain or i in absent}
-
-    def _sourced_on_main(self, source: VersionSource, wanted: Collection[Wanted]) -> dict[str, str | None]:
-        """The same by `version-source`: each file is read once, with two programs for all of them."""
-        paths: dict[Wanted, str] = {}
+    def versions_of(self, wanted: Collection[Wanted]) -> dict[Wanted, OnMain]:
+        """What main, as fetched, has of each of these datasets. All files are read in one go."""
+        find = self._by_source(self.source, wanted) if self.source else self._by_template()
+        found: dict[Wanted, OnMain] = {}
         for dataset_id, template_path in wanted:
-            with suppress(Refused):
-                paths[dataset_id, template_path] = self._path(source, template_path, dataset_id)
-        there = self._entries(self.main_ref, *{part for path in paths.values() for part in _with_parents(path)})
-        blobs: dict[str, str | None] = {}
-        for path in {*paths.values()}:
-            with suppress(Refused):
-                blobs[path] = self._file(there, path)
-        objects = sorted({blob for blob in blobs.values() if blob})
-        texts = dict(zip(objects, self._contents(objects), strict=True))
-        found: dict[str, set[str | None]] = {}
-        untold: set[str] = set()
-        for dataset_id, template_path in wanted:
+            where = ""
             try:
-                path = paths[dataset_id, template_path]
-                text = texts.get(blobs[path] or "")
-                version = self._sourced(source, text, self.on_main(path), dataset_id)
-                found.setdefault(dataset_id, set()).add(version)
-            except (Refused, KeyError):  # a path outside, a link, or a file that does not say it
-                untold.add(dataset_id)
+                where = self._says(dataset_id, template_path)
+                found[dataset_id, template_path] = OnMain(frozenset(find(dataset_id, template_path)), where)
+            except Refused as error:
+                found[dataset_id, template_path] = OnMain(frozenset(), where, str(error))
         # Of releases whose templates were in different folders, one may know where main has it now.
-        told = {dataset_id: versions - {None} or {None} for dataset_id, versions in found.items()}
-        return {i: next(iter(versions)) for i, versions in told.items() if len(versions) == 1 and i not in untold}
+        known = {dataset_id: one for (dataset_id, _), one in found.items() if one.versions}
+        return {key: one if one.versions or one.problem else known.get(key[0], one) for key, one in found.items()}
 
-    def _plain_versions(self, texts: Mapping[str, str]) -> dict[str, str]:
-        found: dict[str, list[str]] = {}
-        for path, text in texts.items():
-            if '"dataset_id"' not in text:
-                continue  # of a variable, say: most are
-            try:
-                template = _template(self.on_main(path), PurePosixPath(path).name, text)
-                dataset_id = str(template.attributes.get("dataset_id"))
-                found.setdefault(dataset_id, []).append(template.version_of(dataset_id))
-            except Refused:
-                continue
-        return {dataset_id: versions[0] for dataset_id, versions in found.items() if len(versions) == 1}
+    def _says(self, dataset_id: str, template_path: str) -> str:
+        """The file in which main says a dataset's version, if it was not moved. Raises `Refused` for one outside."""
+        if self.source:
+            return self._path(self.source, template_path, dataset_id)
+        return str(PurePosixPath(self.relative(template_path), METADATA))
+
+    def _by_template(self) -> Callable[[str, str], set[str]]:
+        """Who finds the versions of a dataset on main: in its template, or in each that has its id elsewhere."""
+        there = self._entries(self.main_ref, recursive=True)
+        blobs = _metadata(there)
+        texts = dict(zip(blobs.values(), self._contents([*blobs.values()]), strict=True))
+
+        def find(dataset_id: str, template_path: str) -> set[str]:
+            own = self._template_in(there, self.relative(template_path), texts.__getitem__)
+            if own and own.attributes.get("dataset_id", dataset_id) == dataset_id:
+                return {own.version_of(dataset_id)}
+            folders = {PurePosixPath(p).parent for p, blob in blobs.items() if self._has_id(p, texts[blob], dataset_id)}
+            moved = [self._template_in(there, str(folder), texts.__getitem__) for folder in folders]
+            return {template.version_of(dataset_id) for template in moved or [own] if template}
+
+        return find
+
+    def _by_source(self, source: VersionSource, wanted: Collection[Wanted]) -> Callable[[str, str], set[str]]:
+        """The same by `version-source`: each file is read once, with two programs for all of them."""
+        paths: set[str] = set()
+        for dataset_id, template_path in wanted:
+            with suppress(Refused):
+                paths.add(self._path(source, template_path, dataset_id))
+        there = self._entries(self.main_ref, *{part for path in paths for part in _with_parents(path)})
+        objects: set[str] = set()
+        for path in paths:
+            with suppress(Refused):
+                objects |= {self._file(there, path) or ""} - {""}
+        texts = dict(zip(objects, self._contents([*objects]), strict=True))
+
+        def find(dataset_id: str, template_path: str) -> set[str]:
+            path = self._path(source, template_path, dataset_id)
+            text = texts.get(self._file(there, path) or "")
+            return {version for version in [self._sourced(source, text, self.on_main(path), dataset_id)] if version}
+
+        return find
 
     def behind(self, commits: Collection[str]) -> dict[str, int]:
         """How many commits of main, as fetched, each of these commits lacks. Three programs, however many commits.
@@ -315,15 +326,6 @@ class Checkout:
         parents = {line.split(" ")[0]: line.split(" ")[1:] for line in listed}
         of_main = _reached(parents, main)
         return {commit: len(of_main - _reached(parents, commit)) for commit in known}
-
-    def _metadata_on_main(self) -> dict[str, str]:
-        """The texts of all that may be templates on main, by their paths."""
-        there = self._entries(self.main_ref, recursive=True)
-        names = (METADATA, *OLDER)
-        blobs = {
-            p: blob for p, (mode, blob) in there.items() if mode.startswith("100") and PurePosixPath(p).name in names
-        }
-        return dict(zip(blobs, self._contents([*blobs.values()]), strict=True))
 
     def remote_head(self, branch: str) -> str | None:
         """The commit that the remote's `branch` is at; None when it has no such branch.
@@ -387,12 +389,14 @@ class Checkout:
 
     def _has_id(self, path: str, text: str, dataset_id: str) -> bool:
         """Whether a template of main is the dataset's. Raises `Refused` for one that Git LFS keeps elsewhere."""
+        if f'"{dataset_id}"' not in text and not text.startswith(LFS_POINTER):
+            return False  # most are a variable's, or another's
         try:
             template = _template(self.on_main(path), PurePosixPath(path).name, text)
         except Refused:
             if text.startswith(LFS_POINTER):
                 raise
-            return '"dataset_id"' in text and f'"{dataset_id}"' in text  # broken, yet about this dataset
+            return '"dataset_id"' in text  # broken, yet about this dataset
         return template.attributes.get("dataset_id") == dataset_id
 
     def _heads(self, pattern: str, cannot: str) -> dict[str, str]:
@@ -405,14 +409,14 @@ class Checkout:
             raise Outside(f"{self.remote} did not answer with a list of branches. Nothing was decided.")
         return {line[2]: line[1] for line in lines if line}
 
-    def _entries(self, ref: str, *paths: str, recursive: bool = False) -> dict[str, tuple[str, str]]:
-        """Mode and object of what a commit has at the paths, their folders included; of all files with `recursive`."""
-        how = ("-r",) if recursive else ("-t",)
+    def _entries(self, ref: str, *paths: str, recursive: bool = False) -> dict[str, Entry]:
+        """Mode and object of what a commit has at the paths, their folders included; of everything with `recursive`."""
+        how = ("-r", "-t") if recursive else ("-t",)
         listed = self._git("ls-tree", "-z", "--full-tree", *how, ref, "--", *paths).stdout
         found = (entry.split("\t", 1) for entry in listed.split("\0") if entry)
         return {path: (facts.split(" ")[0], facts.split(" ")[2]) for facts, path in found}
 
-    def _file(self, there: Mapping[str, tuple[str, str]], path: str) -> str | None:
+    def _file(self, there: Mapping[str, Entry], path: str) -> str | None:
         """The object of a plain file in plain folders. Raises `Refused` where something else is in the way."""
         for part in _with_parents(path):
             mode, blob = there.get(part, ("", ""))
@@ -533,6 +537,13 @@ def _reached(parents: Mapping[str, Sequence[str]], commit: str) -> set[str]:
             found.add(one)
             waiting += parents[one]
     return found
+
+
+def _metadata(there: Mapping[str, Entry]) -> dict[str, str]:
+    """The objects of all that may be templates, by their paths."""
+    names = (METADATA, *OLDER)
+    found = ((p, blob) for p, (mode, blob) in there.items() if mode.startswith("100"))
+    return {path: blob for path, blob in found if PurePosixPath(path).name in names}
 
 
 def _template(where: str, name: str, text: str) -> Template:

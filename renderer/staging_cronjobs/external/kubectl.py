@@ -80,14 +80,20 @@ def made(cluster: Cluster, plural: str) -> dict[str, list[Object]]:
     return found
 
 
+def line(cluster: Cluster, *words: str) -> str:
+    """A command of kubectl in this namespace of this cluster, for a shell."""
+    where = ("--namespace", cluster.namespace, *(("--context", cluster.context) if cluster.context else ()))
+    return shlex.join(("kubectl", *words, *where))
+
+
 def log_of(cluster: Cluster, job: str, *flags: str) -> str:
     """The command line for the log of a Job, to copy."""
-    return _line(cluster, "logs", f"job/{job}", "--all-containers", *flags)
+    return line(cluster, "logs", f"job/{job}", "--all-containers", *flags)
 
 
 def description_of(cluster: Cluster, kind: str, name: str) -> str:
     """The command line for what the cluster knows of an object, its events included, to copy."""
-    return _line(cluster, "describe", kind, name)
+    return line(cluster, "describe", kind, name)
 
 
 def made_by(job: Mapping[str, Any], cronjobs: Collection[str]) -> bool:
@@ -128,11 +134,6 @@ def delete_leftovers(cluster: Cluster, release: Release) -> None:
 def _over(job: Mapping[str, Any]) -> bool:
     """Whether a Job has ended."""
     return bool(runs.condition(job))
-
-
-def _line(cluster: Cluster, *words: str) -> str:
-    where = ("--namespace", cluster.namespace, *(("--context", cluster.context) if cluster.context else ()))
-    return shlex.join(("kubectl", *words, *where))
 
 
 def _is_ours(job: str, jobs: Collection[str], release: Release) -> bool:

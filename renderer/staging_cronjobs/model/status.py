@@ -55,6 +55,7 @@ class Standing:
     actor: str = ""  # who deployed it
     subject: str = ""  # of the commit
     run: str = ""  # the workflow run that deployed it: an https address
+    stagger: int = 0  # minutes by which its schedules were moved
     head: str | None = UNKNOWN  # the commit of the branch; None: it is gone
     behind: int | None = None  # how many commits of main it lacks; None: unknown
     main: str | None = UNKNOWN  # main's version; None: main does not have the dataset

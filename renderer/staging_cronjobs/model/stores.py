@@ -17,6 +17,18 @@ def first_shared(ours: Iterable[str], theirs: Iterable[str]) -> str:
     return next((url for url in ours for other in others if _one_in_other(_parts(url), other)), "")
 
 
+def named_in(url: str, text: str) -> bool:
+    """Whether a text, such as a command, names this store or one that lies in it.
+
+    One around it proves nothing: from a bucket's or a dataset's folder a job makes the URLs of all its versions.
+    """
+    scheme, bucket, *folders = _parts(url)
+    top = f"{scheme}://" if scheme else "/" * url.startswith("/")
+    start = f"(?<![0-9a-z+.-])(?i:{re.escape(top)}/*{re.escape(bucket)})"
+    path = "".join(f"/+(?:\\./+)*{re.escape(folder)}" for folder in folders)
+    return bool(bucket and re.search(rf"{start}{path}(?![0-9A-Za-z_~%+-]|\.+[0-9A-Za-z_-])", text))
+
+
 def _parts(url: str) -> tuple[str, ...]:
     """The scheme and bucket, in any case, and each folder; slashes too many do not make another store."""
     scheme, _, path = url.rpartition("://")

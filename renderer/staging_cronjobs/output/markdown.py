@@ -1,13 +1,12 @@
 """The summary of a deploy as Markdown, for the page of a workflow's run. Text from user code is escaped."""
 
 import re
-import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ..errors import Refused, StagingError, Superseded, Unfinished
-from ..model import cleanup_command, schedules
+from ..model import command_line, schedules
 from .printing import inert
 from .terminal import suspended_now
 
@@ -96,18 +95,18 @@ def _next(outcome: "Outcome") -> Iterator[str]:
     else:
         yield f"# backfill: write the stores above with the image {_line(record.image)}"
     if outcome.values.suspend:
-        yield _command("let its jobs run" if outcome.legacy else "when that is done", "staging", "resume", *target)
+        yield _command("let its jobs run" if outcome.legacy else "when that is done", "resume", *target)
     for key in [key for key in outcome.values.paused_keys if key in outcome.values.jobs]:
-        yield _command(f"let {key} run, which is paused alone", "staging", "resume", *target, "--key", key)
-    yield _command(", or ".join(("a job now", *others)), "staging", "run", *target, "--key", first)
+        yield _command(f"let {key} run, which is paused alone", "resume", *target, "--key", key)
+    yield _command(", or ".join(("a job now", *others)), "run", *target, "--key", first)
     if not outcome.installed:
-        yield _command("go back, if another commit was deployed before", "staging", "rollback", *target)
-    yield _commented("remove it", cleanup_command.cleanup(record.dataset_id, record.version, *target))
+        yield _command("go back, if another commit was deployed before", "rollback", *target)
+    yield _commented("remove it", command_line.cleanup(record.dataset_id, record.version, *target))
 
 
 def _command(purpose: str, *words: str) -> str:
-    """A line of a shell that can be copied."""
-    return _commented(purpose, shlex.join(words))
+    """A command of ours that can be copied."""
+    return _commented(purpose, command_line.staging(*words))
 
 
 def _commented(purpose: str, command: str) -> str:

@@ -67,8 +67,9 @@ def _lines(found: "Status", width: int) -> Iterator[Line]:
         yield "", PLAIN
         yield f"{_title(version)}  {_state(version, found)}", BOLD
         facts = [("release", version.release), ("branch", _branch(version)), ("deployed", _deployed(version))]
-        facts += [("main", _main(version)), *((job.key, _job(job, found)) for job in version.jobs)]
-        room = max(len(name) for name, _ in facts) + 4
+        moved = f"{version.stagger} min later than in the dataset's code" if version.stagger else ""
+        facts += [("main", _main(version)), ("stagger", moved), *((job.key, _job(job, found)) for job in version.jobs)]
+        room = max(len(name) for name, text in facts if text) + 4
         for name, text in facts:
             yield from ((line, PLAIN) for line in _hung(f"  {name:<{room - 2}}", text, room, width) if text)
         yield from _told("wrong", version.problems, BAD, width)

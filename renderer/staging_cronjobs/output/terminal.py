@@ -10,7 +10,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ..model import cleanup_command
+from ..model import command_line
 from .printing import encodable, inert, no_command, show, show_json, show_text, write
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..verbs.cleanup import Plan
     from ..verbs.deploy import Outcome
     from ..verbs.logs import Log
+    from ..verbs.monitors import Followed
     from ..verbs.rollback import Rollback
     from ..verbs.sweep import Finding
 
@@ -56,6 +57,17 @@ def releases(
         jobs = [_runs(job, now) for job in row["jobs"]] or [("",) * 4]
         cells += [(*where, *facts, row["commit"][:8], *job, *more) for job in jobs]
     return table((*before, *header, *after), [tuple(cell or "-" for cell in line) for line in cells])
+
+
+def beside(rows: list[dict[str, Any]], say: Callable[[str], None]) -> None:
+    """What a table cannot hold: why a release cannot be read, and the commands for the logs of runs that failed."""
+    for row in rows:
+        if row["problem"]:
+            say(f"{row['release']} is {row['status']}: {row['problem']}")
+        for job in row["jobs"]:
+            if job["log"]:
+                say(f"{job['name']} failed. Its log:")
+                say(f"  {job['log']}")
 
 
 def _state(row: Mapping[str, Any]) -> str:
@@ -136,7 +148,7 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     cells = [(k, j.name, schedule(j.spec), "yes" if suspended_now(outcome, k) else "no") for k, j in jobs.items()]
     table(("KEY", "CRONJOB", "SCHEDULE", "SUSPENDED"), cells)
     for key in outcome.values.jobs.keys() & {*outcome.values.paused_keys}:
-        show(f"{key} is paused alone, until: {shlex.join(('staging', 'resume', record.branch, '--key', key))}")
+        show(f"{key} is paused alone, until: {command_line.staging('resume', record.branch, '--key', key)}")
     if record.stagger:
         show(f"Staggered: its schedules are {record.stagger} min later than in the dataset's code.")
     for store in record.stores:
@@ -146,13 +158,13 @@ def deployed(outcome: "Outcome", *, as_json: bool) -> None:
     target = ("--dataset-id", record.dataset_id, "--version", record.version)
     if paused and outcome.legacy:
         show(f"Paused: no job runs on its schedule. Main is at v{outcome.main_version}, so its data exists. Next:")
-        show(f"  {shlex.join(('staging', 'resume', *target))}")
+        show(f"  {command_line.staging('resume', *target)}")
     elif paused:
         show("Paused: no job runs on its schedule. Next:")
         how = f": {outcome.backfill}" if outcome.backfill else f" with the image {record.image}"
         show(f"  1. backfill the stores above{how}")
-        show(f"  2. {shlex.join(('staging', 'resume', *target))}")
-    show(f"To remove it: {cleanup_command.cleanup(record.dataset_id, record.version, *target)}")
+        show(f"  2. {command_line.staging('resume', *target)}")
+    show(f"To remove it: {command_line.cleanup(record.dataset_id, record.version, *target)}")
     return None
 
 
@@ -194,8 +206,8 @@ def suspended(
     for name, how in differed.items():
         show(f"  {name}: {'; '.join(how)}")
     if suspend and changed:
-        one = "".join(f" --key {key}" for key in keys)
-        show(f"Later deploys keep {'them' if several else 'it'} paused, until `staging resume{one}`.")
+        them = "them" if several else "it"
+        show(f"Later deploys keep {them} paused. To let {them} run again: {_again('resume', release, keys)}")
     elif changed:
         show("A run that was missed while paused starts at once.")
     if suspend:
@@ -214,17 +226,18 @@ def still_running(release: "Release", jobs: Iterable[str], *, stopped: bool, key
     if stopped:
         return show(f"Stopped, with their pods: {names}")
     show(f"These Jobs still run: {names}. To stop them:")
-    return show(f"  {_again('pause', release, keys)} --stop-running")
+    return show(f"  {_again('pause', release, keys, '--stop-running')}")
 
 
-def _again(verb: str, release: "Release", keys: Sequence[str]) -> str:
-    return shlex.join(("staging", verb, release.values.record.branch, *(w for key in keys for w in ("--key", key))))
+def _again(verb: str, release: "Release", keys: Sequence[str], *more: str) -> str:
+    named = (word for key in keys for word in ("--key", key))
+    return command_line.staging(verb, release.values.record.branch, *named, *more)
 
 
-def monitors(changed: Iterable[str], *, enabled: bool) -> None:
+def monitors(found: "Followed | None") -> None:
     """The monitors that pause has disabled, or resume enabled."""
-    if names := ", ".join(sorted(changed)):
-        show(f"Sentry monitors {'enabled' if enabled else 'disabled'}: {names}")
+    if found and found.changed:
+        show(f"Sentry monitors {'enabled' if found.enabled else 'disabled'}: {', '.join(sorted(found.changed))}")
 
 
 def rolled_back(found: "Rollback", cluster: "Cluster") -> None:
@@ -242,11 +255,11 @@ def rolled_back(found: "Rollback", cluster: "Cluster") -> None:
 
 def started(cluster: "Cluster", name: str, cronjob: Mapping[str, Any]) -> None:
     """Which Job a run started, how to watch it, and when its CronJob starts the next one beside it."""
+    from ..external import kubectl
     from ..model import schedules
 
-    logs = ("kubectl", "logs", f"job/{name}", "--all-containers", "--follow", "--namespace", cluster.namespace)
     show(f"Started Job {name} ({cluster}). To follow its logs:")
-    show(f"  {shlex.join(logs)}")
+    show(f"  {kubectl.log_of(cluster, name, '--follow')}")
     spec = cronjob["spec"]
     if spec.get("suspend"):
         return show("The CronJob is suspended, so its schedule starts no other Job.")
@@ -274,7 +287,7 @@ def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], No
     kind, name = ("pod", found.pod) if found.pod else ("job", run.name)
     say("What the cluster still knows of it, and how to run it again:")
     say(f"  {kubectl.description_of(cluster, kind, name)}")
-    say(f"  {shlex.join(('staging', 'run', found.cronjob))}")
+    say(f"  {command_line.staging('run', found.cronjob)}")
 
 
 def plan(found: "Plan", say: Callable[[str], None], *, drain: bool = False) -> None:

@@ -15,10 +15,9 @@ from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..external.sentry import Monitor
-from ..model import stores
+from ..model import command_line, stores
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion
-from ..model.values import Record
 from . import Say, control, guard, monitors, origin, recovery, removal
 
 AT_ONCE = 4
@@ -141,10 +140,12 @@ def against_deleting(settings: Settings, plan: Plan) -> str:
         if checkout is None or not git.same_repository(checkout.repository, facts.repository):
             raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
         checkout.fetch_main()
-        on_main = _versions_on_main(checkout, facts)
+        wanted = (facts.dataset_id, facts.template_path)
+        if (found := checkout.versions_of([wanted])[wanted]).problem:
+            raise Refused(found.problem)
     except StagingError as error:
         return f"These may be production's stores now, so check before you delete them. Main could not be read: {error}"
-    if facts.version in on_main:
+    if facts.version in found.versions:
         return f"These are production's stores now: main has version {facts.version}. Do not delete them."
     if shared := [url for url in facts.stores if not stores.is_own(url, facts.version)]:
         return (
@@ -152,15 +153,6 @@ def against_deleting(settings: Settings, plan: Plan) -> str:
             "Check before you delete anything."
         )
     return ""
-
-
-def _versions_on_main(checkout: git.Checkout, facts: Record) -> set[str | None]:
-    """The versions of the dataset that main has: one, none, or several where several templates have its id."""
-    version = checkout.main_version(facts.template_path, facts.dataset_id)
-    if version is not None:
-        return {version}
-    folders = checkout.templates_on_main(facts.dataset_id)  # main may have moved it
-    return {checkout.main_version(folder, facts.dataset_id) for folder in folders}
 
 
 def _check_unchanged(plan: Plan, branch: str) -> None:
@@ -236,17 +228,16 @@ def promoted(settings: Settings, say: Say) -> Targets:
     if not (listed or unproven):
         cluster.require_namespace()
     found: dict[StagedVersion, Release | str] = {}
-    for release in listed:
-        facts = release.values.record
+    recorded = [release.values.record for release in listed]
+    main = checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in recorded})
+    for release, facts in zip(listed, recorded, strict=True):
         own = git.same_repository(facts.repository, checkout.repository)
-        try:
-            on_main = facts.version in _versions_on_main(checkout, facts)
-        except Refused as error:
-            unproven |= {release.name: str(error)} if own else {}
-            continue
-        if on_main and own:
+        there = main[facts.dataset_id, facts.template_path]
+        if there.problem:
+            unproven |= {release.name: there.problem} if own else {}
+        elif facts.version in there.versions and own:
             found[facts.staged_version] = release
-        elif on_main:
+        elif facts.version in there.versions:
             unproven[release.name] = guard.elsewhere(release, checkout)
     for name, why in sorted(unproven.items()):
         say(f"{name} is left alone, because it cannot be compared with main: {why}")
@@ -267,7 +258,7 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
     found = {s: release for s, release in known.items() if s.dataset_id == dataset_id}
     if not found:
         cluster.require_namespace()
-        why = f" ({min(unproven)} cannot be read: `staging list` says why)" if unproven else ""
+        why = f" ({min(unproven)} cannot be read: `{command_line.staging('list')}` says why)" if unproven else ""
         raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")
     return Targets(cluster, found)
 

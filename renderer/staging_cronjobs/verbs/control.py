@@ -1,45 +1,56 @@
 """`staging pause`, `resume` and `run`: what an operator does to a release that is there."""
 
-import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from string import ascii_lowercase
 from typing import Any, TypeVar
 
-from ..checks import ownership
+from ..checks import isolation, ownership
 from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster, plain
 from ..external.helm_record import Release
+from ..external.main_settings import Place
 from ..model import diff
+from ..model.command_line import staging
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
 from . import Say, origin, recovery
 
 POLL = 5.0  # seconds
 TRIES = 5  # to suspend what others change at the same time
+Switched = tuple[Release, dict[str, list[str]], bool]  # how its CronJobs differed, by name; whether it was changed
 Jobs = TypeVar("Jobs", bound=Collection[str])
 
 
-def set_suspend(
-    cluster: Cluster, staged: StagedVersion, suspend: bool, say: Say, *, keys: Collection[str] = (), stop: bool = False
-) -> tuple[Release, dict[str, list[str]], bool]:
-    """Pause or resume a release, or its jobs of these keys alone: all other values stay as they are.
+def pause(
+    cluster: Cluster, staged: StagedVersion, say: Say, *, keys: Collection[str] = (), stop: bool = False
+) -> Switched:
+    """Pause a release, or its jobs of these keys alone: all other values stay as they are.
 
-    Gives the release, how its CronJobs differed from its record, by name, and whether anything was changed. A pause
-    does not wait for a helm that holds the release: the CronJobs are suspended at once, and with `stop` their Jobs
+    It does not wait for a helm that holds the release: the CronJobs are suspended at once, and with `stop` their Jobs
     deleted.
     """
-    release = _find(cluster, staged, "pause or resume")
-    if suspend and release.pending:
+    release = _find(cluster, staged, "pause")
+    if release.pending:
         return _pause_pending(cluster, release, keys, say, stop=stop), {}, True
-    release = _settled(cluster, release, "pause or resume", say)
-    new = _switched(release, suspend, keys)
+    return _switch(cluster, release, _switched(release, True, keys), _did(True, keys))
+
+
+def resume(place: Place, cluster: Cluster, staged: StagedVersion, say: Say, *, keys: Collection[str] = ()) -> Switched:
+    """Resume a release, or its jobs of these keys alone. Raises `Refused` when others write its stores by now."""
+    release = settled(cluster, staged, "resume", say)
+    new = _switched(release, False, keys)
+    isolation.check_going(cluster, place, new)
+    return _switch(cluster, release, new, _did(False, keys))
+
+
+def _switch(cluster: Cluster, release: Release, new: Values, description: str) -> Switched:
     found = _differing(cluster, release)
     if new == release.values and not found:
         return release, {}, False
-    upgrade(cluster, release, new, _did(suspend, keys))
+    upgrade(cluster, release, new, description)
     return release, found, True
 
 
@@ -48,15 +59,15 @@ def _switched(release: Release, suspend: bool, keys: Collection[str]) -> Values:
 
     Raises `Refused` for a key that is none, and for one to resume while all jobs are paused.
     """
-    values, branch = release.values, shlex.quote(release.values.record.branch)
+    values, branch = release.values, release.values.record.branch
     if not keys:
         return values.model_copy(update={"suspend": suspend})
     for key in {*keys} - ({*values.paused_keys} if not suspend else set()):  # a job may have been dropped since
         check_key(release, key)
     if values.suspend and not suspend:
         raise Refused(
-            f"release {release.name} is paused as a whole, so none of its jobs can be resumed alone. `staging resume "
-            f"{branch}` resumes it. To keep one of its jobs paused, pause that with --key first"
+            f"release {release.name} is paused as a whole, so none of its jobs can be resumed alone. "
+            f"`{staging('resume', branch)}` resumes it. To keep one of its jobs paused, pause that with --key first"
         )
     alone = {*values.paused_keys} | {*keys} if suspend else {*values.paused_keys} - {*keys}
     return values.model_copy(update={"paused_keys": sorted(alone)})
@@ -82,7 +93,7 @@ def _settled(cluster: Cluster, release: Release, verb: str, say: Say) -> Release
     if release.pending:
         raise Outside(
             f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again. Or run "
-            f"`staging pause {shlex.quote(release.values.record.branch)}`: it pauses what ran before"
+            f"`{staging('pause', release.values.record.branch)}`: it pauses what ran before"
         )
     return release
 
@@ -195,11 +206,13 @@ def running(cluster: Cluster, release: Release, keys: Collection[str] = (), *, s
     return [*jobs]
 
 
-def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False) -> tuple[str, kubectl.Object]:
+def run_job(
+    place: Place, cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool = False
+) -> tuple[str, kubectl.Object]:
     """Start a Job now from the CronJob of a key, paused or not; gives the Job's name, and the CronJob.
 
     Raises `Refused` while a Job of that CronJob runs, unless `anyway`: two would write one store at once, and the
-    CronJob's concurrencyPolicy does not see a Job that was made by hand.
+    CronJob's concurrencyPolicy does not see a Job that was made by hand. Also when others write its stores by now.
     """
     release = _find(cluster, staged, "run")
     jobs = release.values.jobs
@@ -207,12 +220,14 @@ def run_job(cluster: Cluster, staged: StagedVersion, key: str, *, anyway: bool =
     cronjob = jobs[key].name
     live = _live(cluster, release, [cronjob])
     if not live:
-        raise Refused(f"CronJob {cronjob} of release {release.name} was deleted. `staging resume` makes it again.")
+        again = staging("pause" if release.values.suspend else "resume", release.values.record.branch)
+        raise Refused(f"CronJob {cronjob} of release {release.name} was deleted. `{again}` makes it again.")
     if (running := kubectl.active_jobs(cluster, release, [cronjob])) and not anyway:
         raise Refused(
             f"Job {running[0]} of {cronjob} runs now, and a second one would write the same stores. Wait for its end, "
             "or pass --anyway."
         )
+    isolation.check_going(cluster, place, release.values)
     return _create(cluster, cronjob), live[cronjob]
 
 

@@ -9,7 +9,7 @@ from ..external import cluster as clusters
 from ..external import git, helm, helm_record, kubectl, main_settings, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release, Revision
-from ..model import backfill, catalogue, cleanup_command, diff, values
+from ..model import backfill, catalogue, command_line, diff, values
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
 from ..model.diff import Changes
@@ -117,11 +117,19 @@ def deploy(
         new = new.paused_as(release.values)
     else:
         new = new.model_copy(update={"suspend": settings.first_deploy == "paused"})
+    stops = paused and bool(release and release.live) and not new.suspend
     new = new.model_copy(update={"suspend": paused or new.suspend})
     stopped = _stopped(cluster, release, names) if release and release.live else []
     beside = diff.from_production(new, found.wanted, found.theirs)
     suspended = _suspended(new, found.wanted)
     notices, refusal, others = [*unmoved, *_image_notice(new)], None, list[Revision]()
+    # A deploy runs the branch's code, so it leaves a token alone, wherever one is at hand.
+    if stops and settings.sentry_org:
+        silence = command_line.staging("pause", staged.branch)
+        notices.append(
+            f"Sentry will report every run of {staged.release} as missed. With SENTRY_AUTH_TOKEN in the environment "
+            f"`{silence}` disables its monitors"
+        )
     if dry_run:
         for key, job in new.jobs.items():
             found.wanted[job.name]["spec"]["suspend"] = suspended[key]
@@ -194,9 +202,11 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     if code.main_version is None:
         running = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
         preflight.check_new(staged, place.main, place.checkout.templates_on_main(staged.dataset_id), running)
-    staged_with_kubectl.check_stopped(there, staged, code.datasets, settings)
+    staged_with_kubectl.check_stopped(
+        there, staged, code.datasets, settings, lambda names: kubectl.running(cluster, names, "")
+    )
     isolation.check_alone(new, isolation.writers(cluster, settings, there, code.datasets, new))
-    isolation.check_alone(new, isolation.named(new, theirs.values()))
+    isolation.check_alone(new, isolation.named(new, there.values()))
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     # From here on every question is known: all of them are asked at once, and answers looked at in this order.
     shell.begin(lambda: preflight.missing(cluster, new))
@@ -360,7 +370,7 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
         raise Unfinished(
             f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
-            f"`{cleanup_command.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
+            f"`{command_line.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
         ) from None
 
 

@@ -134,7 +134,7 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
 
 def _record(cluster: Cluster, release: Release, say: Say) -> None:
     say(f"pausing release {release.name}")
-    control.set_suspend(cluster, release.values.record.staged_version, True, say)
+    control.pause(cluster, release.values.record.staged_version, say)
 
 
 def _errors(releases: Iterable[Release], do: Callable[[Release], object]) -> dict[str, str]:

@@ -210,7 +210,7 @@ def _with_dockerfile(file: File, path: str) -> File:
 
 def _dockerfile(checkout: Checkout) -> str:
     """The Dockerfile at the top, or the only one that git knows; else the one at the top, which is then missed."""
-    found = [path for path in checkout.tracked() if path.rpartition("/")[2] == "Dockerfile" and PATH.fullmatch(path)]
+    found = [path for path in checkout.tracked if path.rpartition("/")[2] == "Dockerfile" and PATH.fullmatch(path)]
     return found[0] if len(found) == 1 else "Dockerfile"
 
 

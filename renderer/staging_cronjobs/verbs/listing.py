@@ -22,6 +22,7 @@ class Inventory:
 
     releases: Sequence[Release]  # by name, each with its newest revision alone
     unproven: Mapping[str, str]  # why others cannot be read, by name
+    cluster: Cluster  # this namespace of it
     cronjobs: Sequence[Object]  # all that carry our label, whoever owns them
     owned: Mapping[str, Sequence[Object]]  # those that their release owns, by release
 
@@ -52,7 +53,7 @@ def _joined(
     owned: dict[str, list[Object]] = {}
     for cronjob in kubectl.owned(cluster, cronjobs):
         owned.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
-    return Inventory(releases, unproven, cronjobs, owned)
+    return Inventory(releases, unproven, cluster, cronjobs, owned)
 
 
 def rows(cluster: Cluster) -> list[Object]:
@@ -70,21 +71,21 @@ def rows(cluster: Cluster) -> list[Object]:
 
 def _rows(there: Inventory) -> Iterator[Object]:
     """One object a release of a namespace."""
-    yield from (_recorded(release, there.owned.get(release.name, [])) for release in there.releases)
+    yield from (_recorded(release, there.owned.get(release.name, []), there.cluster) for release in there.releases)
     for name, why in there.unproven.items():
         yield _row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why)
 
 
-def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:
+def _recorded(release: Release, cronjobs: Collection[Object], cluster: Cluster) -> Object:
     there = {cronjob["metadata"]["name"]: cronjob for cronjob in cronjobs}
     settled = release.live and not release.pending  # else what is not there is still to come, or meant to be gone
     jobs = [
-        (_job(key, there[job.name]) if job.name in there else _missing(key, job))
+        (_job(key, there[job.name], cluster) if job.name in there else _missing(key, job))
         | {"paused": key in release.values.paused_keys, "code_suspends": bool(job.spec.get("suspend"))}
         for key, job in release.values.jobs.items()
         if settled or job.name in there
     ]
-    facts = {name: getattr(release.values.record, name) for name in FACTS}
+    facts = {name: getattr(release.values.record, name) for name in (*FACTS, "stagger")}
     state = {"paused": bool(jobs) and release.values.suspend, "revision": release.revision}
     return _row(release.name, facts, status=release.status, **state, updated=release.newest.made, jobs=jobs)
 
@@ -92,23 +93,25 @@ def _recorded(release: Release, cronjobs: Collection[Object]) -> Object:
 def _row(release: str, facts: Object, *, jobs: Collection[Object] = (), updated: str = "", **state: Any) -> Object:
     made = [job["created"] for job in jobs if not job["missing"]]
     times = {"created": min(made, default=updated), "updated": updated}
-    empty = {"problem": "", "paused": False, "revision": 0}
-    return {**facts, "release": release, **empty, **state, **times, "jobs": sorted(jobs, key=lambda job: job["key"])}
+    empty = {"problem": "", "paused": False, "revision": 0, "stagger": 0}
+    return {**empty, **facts, "release": release, **state, **times, "jobs": sorted(jobs, key=lambda job: job["key"])}
 
 
-def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
-    spec, status = cronjob["spec"], cronjob.get("status", {})
+def _job(key: str, cronjob: Mapping[str, Any], cluster: Cluster) -> Object:
+    name, spec, status = cronjob["metadata"]["name"], cronjob["spec"], cronjob.get("status", {})
+    last_run = _last_run(status)
     when = (spec["schedule"], spec.get("timeZone"))
     return {
         "key": key,
-        "name": cronjob["metadata"]["name"],
+        "name": name,
         "missing": False,
         "schedule": spec["schedule"],
         "time_zone": spec.get("timeZone"),
         "suspend": spec.get("suspend", False),
         "last_success": status.get("lastSuccessfulTime"),
         "last_schedule": status.get("lastScheduleTime"),
-        "last_run": _last_run(status),
+        "last_run": last_run,
+        "log": kubectl.log_of(cluster, _scheduled(name, status)) if last_run == "failed" else "",
         "next_fire": None if spec.get("suspend") else _next_fire(*when, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"),
         "created": cronjob["metadata"]["creationTimestamp"],
     }
@@ -117,8 +120,13 @@ def _job(key: str, cronjob: Mapping[str, Any]) -> Object:
 def _missing(key: str, job: Job) -> Object:
     """A job on record without a CronJob."""
     facts: Object = {"key": key, "name": job.name, "missing": True}
-    facts |= {"schedule": job.spec["schedule"], "time_zone": job.spec.get("timeZone"), "last_run": ""}
+    facts |= {"schedule": job.spec["schedule"], "time_zone": job.spec.get("timeZone"), "last_run": "", "log": ""}
     return facts | dict.fromkeys(("suspend", "last_success", "last_schedule", "next_fire", "created"))
+
+
+def _scheduled(cronjob: str, status: Mapping[str, Any]) -> str:
+    """The last Job by schedule: the controller names it by the minutes since 1970 of the time it was due."""
+    return f"{cronjob}-{int(datetime.fromisoformat(status['lastScheduleTime']).timestamp()) // 60}"
 
 
 def _last_run(status: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from ..errors import Refused, suggestion
 from ..external import helm_record
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
+from ..model.command_line import staging
 from ..model.staged_version import StagedVersion, meant_by
 
 Found = tuple[StagedVersion, str]  # the key is empty where the name is not one job's
@@ -44,5 +45,5 @@ def _unknown(cluster: Cluster, name: str, known: dict[StagedVersion, dict[str, s
         if f"{name}-".startswith(f"{release}-"):
             return Refused(f"{name} is of release {release}, which cannot be read: {why}")
     names = {name for staged, jobs in known.items() for name in (staged.branch, staged.release, *jobs)}
-    near = suggestion(name, names) or ". `staging list` shows what is staged"
+    near = suggestion(name, names) or f". `{staging('list')}` shows what is staged"
     return Refused(f"nothing that is staged in {cluster} has the name {name!r}{near}")

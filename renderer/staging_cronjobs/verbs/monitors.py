@@ -1,11 +1,13 @@
 """The monitors of a version: disabled while it is paused, as each run would be reported as missed; deleted with it."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from ..errors import Outside, StagingError, Unfinished
 from ..external import sentry
-from ..external.helm_record import Release
 from ..external.sentry import Monitor, Project
+from ..model.settings import Settings
+from ..model.values import Values
 from . import Say
 
 
@@ -19,26 +21,40 @@ def find(project: Project | None, slugs: Collection[str]) -> tuple[list[Monitor]
         return [], str(error)
 
 
-def set_enabled(
-    project: Project, release: Release, *, enabled: bool, keys: Collection[str] = ()
-) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True)
+class Followed:
+    """What became of the monitors of jobs that were paused or resumed."""
+
+    enabled: bool
+    changed: tuple[str, ...] = ()  # slugs
+    kind: str = "warning"  # of the problem: warning or notice
+    problem: str = ""  # why others are as they were; the jobs are paused or resumed all the same
+
+
+def follow(settings: Settings, token: str, values: Values, *, enabled: bool, keys: Collection[str] = ()) -> Followed:
     """Enable or disable the monitors of a release's jobs, or of those with these keys, found by their exact slugs.
 
-    Gives the slugs of those that were changed, and why others were not: the jobs are paused or resumed all the same.
     A job that its own code suspends keeps its monitor as it is, and so does one that stays paused alone.
     """
-    alone = {*release.values.paused_keys} if enabled and not keys else set[str]()
-    jobs = {key: job for key, job in release.values.jobs.items() if key not in alone and (not keys or key in keys)}
+    done = "enabled" if enabled else "disabled"
+    if not token:
+        what = "Monitors that pause disabled stay so" if enabled else "Sentry will report every run as missed"
+        problem = f"{what}: the monitors are {done} only where SENTRY_AUTH_TOKEN is set"
+        return Followed(enabled, (), "notice", problem if settings.sentry_org else "")
+    alone = {*values.paused_keys} if enabled and not keys else set[str]()
+    jobs = {key: job for key, job in values.jobs.items() if key not in alone and (not keys or key in keys)}
     names = {job.name for job in jobs.values() if not job.spec.get("suspend")}
-    done: list[str] = []
+    changed: list[str] = []
     try:
+        if (project := sentry.connect(settings, token)) is None:
+            return Followed(enabled)
         for monitor in sentry.find(project, names):
             if ("disabled" in monitor.states) == enabled:
                 sentry.set_enabled(project, monitor, enabled)
-                done.append(monitor.slug)
+                changed.append(monitor.slug)
     except StagingError as error:
-        return done, [str(error)]
-    return done, []
+        return Followed(enabled, tuple(changed), "warning", f"not all monitors are {done}. {error}")
+    return Followed(enabled, tuple(changed))
 
 
 def delete(project: Project, slugs: frozenset[str], say: Say) -> None:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from ..checks import isolation
 from ..errors import Refused
-from ..external import kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release, Revision
-from ..model.settings import Settings
+from ..external.main_settings import Place
 from ..model.staged_version import StagedVersion
 from ..model.values import Values
 from . import Say, control, origin
@@ -27,7 +26,7 @@ class Rollback:
         return sorted(self.release.newest.names - {job.name for job in self.values.jobs.values()})
 
 
-def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: Say) -> Rollback:
+def roll_back(place: Place, cluster: Cluster, staged: StagedVersion, say: Say) -> Rollback:
     """Deploy the older values again, paused as it is now. Helm's own rollback would undo that.
 
     Raises `Refused` when no other commit was deployed, or its stores have another writer by now.
@@ -41,7 +40,6 @@ def roll_back(cluster: Cluster, settings: Settings, staged: StagedVersion, say: 
             f"them are at {release.values.record.commit[:12]}"
         )
     new = other[-1].values.paused_as(release.values)
-    cronjobs = {c["metadata"]["name"]: c for c in kubectl.labelled(cluster)}
-    isolation.check_alone(new, isolation.writers(cluster, settings, cronjobs, (), new))
+    isolation.check_going(cluster, place, new)
     control.upgrade(cluster, release, new, origin.signed(f"rolled back to {new.record.commit[:12]}"))
     return Rollback(release, other[-1], new)

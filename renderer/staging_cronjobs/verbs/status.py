@@ -51,7 +51,7 @@ class _World:
     pods: Mapping[str, Sequence[Object]] | None = None  # by their Job
     branches: Mapping[str, str] | None = None
     behind: Mapping[str, int] | None = None
-    main: Mapping[str, str | None] | None = None
+    main: Mapping[git.Wanted, git.OnMain] | None = None
     monitors: Mapping[str, str] | None = None
 
     def ours(self, repository: str) -> bool:
@@ -119,6 +119,7 @@ def _standing(release: Release, world: _World) -> Standing:
     facts, wanted = release.values.record, release.values.jobs if release.live else {}
     cronjobs = {c["metadata"]["name"]: c for c in world.cronjobs.get(release.name, ())}
     ours, made = world.ours(facts.repository), release.newest.made
+    there = world.main[facts.dataset_id, facts.template_path] if ours and world.main is not None else None
     found = Standing(
         release.name,
         release.status,
@@ -135,17 +136,29 @@ def _standing(release: Release, world: _World) -> Standing:
         actor=facts.actor,
         subject=facts.subject,
         run=facts.run,
+        stagger=facts.stagger,
         head=world.branches.get(facts.branch) if ours and world.branches is not None else UNKNOWN,
-        main=world.main.get(facts.dataset_id, UNREADABLE) if ours and world.main is not None else UNKNOWN,
+        main=_version(there, facts.version) if there else UNKNOWN,
         jobs=tuple(
             replace(_job(key, job, cronjobs.get(job.name), world), paused=key in release.values.paused_keys)
             for key, job in wanted.items()
         ),
     )
     found = replace(found, behind=(world.behind or {}).get(found.clean_commit))
-    problems = mismatches.problems(mismatches.Seen(world.cluster, world.now, found, wanted, cronjobs))
+    unread = (
+        mismatches.unread(world.checkout, facts.dataset_id, there) if world.checkout and there and release.live else []
+    )
+    seen = mismatches.Seen(world.cluster, world.now, found, wanted, cronjobs)
+    problems = [*unread, *mismatches.problems(seen)]
     command = backfill.command(world.backfill, facts.model_dump()) if ours else ""
-    return replace(found, problems=tuple(problems), notes=tuple(mismatches.notes(found, command)))
+    return replace(found, problems=tuple(problems), notes=tuple(mismatches.notes(seen, command)))
+
+
+def _version(there: git.OnMain, staged: str) -> str | None:
+    """The version on main; where several templates have the dataset's id, the staged one if it is among them."""
+    if there.problem:
+        return UNREADABLE
+    return staged if staged in there.versions else min(there.versions, key=numbers, default=None)
 
 
 def _job(key: str, job: values.Job, cronjob: Object | None, world: _World) -> JobStanding:
@@ -178,14 +191,15 @@ def _run(job: Object, world: _World) -> runs.Run:
 
 def _without_release(world: _World, deployed: set[str]) -> Iterator[Standing]:
     """Branches of this repository that are not deployed, or not here."""
-    repository = world.checkout.repository if world.checkout else ""
+    if (checkout := world.checkout) is None:
+        return
     for branch, head in (world.branches or {}).items():
         if branch in deployed:
             continue
-        found = Standing("", "not deployed", repository=repository, ours=True, branch=branch, head=head)
+        found = Standing("", "not deployed", repository=checkout.repository, ours=True, branch=branch, head=head)
         try:
             staged = StagedVersion.from_branch(branch)
             facts = {"release": staged.release, "dataset_id": staged.dataset_id, "version": staged.version}
             yield replace(found, **facts, problems=(mismatches.without_release(branch),))
         except StagingError as error:
-            yield replace(found, problems=(Problem(str(error)),))
+            yield replace(found, problems=(mismatches.no_name(checkout, branch, str(error)),))

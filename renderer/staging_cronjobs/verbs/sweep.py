@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import Refused, StagingError, Unfinished
+from ..errors import StagingError, Unfinished
 from ..external import git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
-from ..external.git import Checkout
 from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
@@ -43,7 +42,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     if not (names.releases or names.unproven):
         cluster.require_namespace()
     recorded = [release.values.record for release in names.releases]
-    main = checkout.versions_on_main({(facts.dataset_id, facts.template_path) for facts in recorded})
+    main = checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in recorded})
     staged: set[str] = set()
     found: dict[str, list[Finding]] = {}
     job_names: set[str] = set()
@@ -58,7 +57,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             continue
         staged.add(facts.branch)
         told = [*_of_release(release, facts.branch in branches, grace), *_of_lock(cluster, release)]
-        told += _of_main(release, checkout, main)
+        told += _of_main(release, main)
         found[release.name] = [*_as_one(told), *_of_monitors(release, there, grace)]
     unproven |= names.unproven
     every = [finding for name in sorted(found) for finding in found[name]]
@@ -147,20 +146,19 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     return [replace(found[0], detail="; ".join(f.detail for f in found))] if found else []
 
 
-def _of_main(release: Release, checkout: Checkout, main: Mapping[str, str]) -> list[Finding]:
-    record = release.values.record
-    try:
-        version = main.get(record.dataset_id) or checkout.main_version(record.template_path, record.dataset_id)
-    except Refused as error:  # one release's record, or one template: the others are looked at all the same
-        return [Finding("unproven", release.name, f"it cannot be compared with main: {error}")]
-    return _against_main(release.name, record.version, version) if version and release.live else []
-
-
-def _against_main(release: str, version: str, main: str) -> list[Finding]:
-    if main == version:
-        return [Finding("on-main", release, f"main has version {version} too: two writers, clean this up")]
-    if numbers(main) > numbers(version):
-        return [Finding("overtaken", release, f"main is at {main}: a legacy version, kept until you clean it up")]
+def _of_main(release: Release, main: Mapping[git.Wanted, git.OnMain]) -> list[Finding]:
+    facts = release.values.record
+    there = main[facts.dataset_id, facts.template_path]
+    if there.problem:
+        return [Finding("unproven", release.name, f"it cannot be compared with main: {there.problem}")]
+    if not (release.live and there.versions):
+        return []
+    if facts.version in there.versions:
+        return [Finding("on-main", release.name, f"main has version {facts.version} too: two writers, clean this up")]
+    if numbers(oldest := min(there.versions, key=numbers)) > numbers(facts.version):
+        return [
+            Finding("overtaken", release.name, f"main is at {oldest}: a legacy version, kept until you clean it up")
+        ]
     return []
 
 

@@ -1,5 +1,6 @@
 """Which staged job a CronJob of the kubectl way is: `stage-<id>-v<version with dashes>-<key>`."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -133,6 +134,11 @@ def running(name: str, command: str, **spec: bool) -> dict[str, dict[str, Any]]:
     return {name: {"metadata": {"name": name}, "spec": {**job, **spec}}}
 
 
+def nothing(_: Collection[str]) -> list[str]:
+    """No Job of any CronJob runs."""
+    return []
+
+
 @pytest.mark.parametrize(
     ("name", "command", "refused"),
     [
@@ -151,16 +157,24 @@ def test_what_runs_the_kubectl_way_is_known_by_its_name_and_where_that_was_cut_b
 ) -> None:
     others = datasets({"meadow-temperature-anomaly": set(), "meadow-temperature-analysis-hourly-2": set()})
     known, settings = [*datasets({MEADOW.dataset_id: {"validate"}}), *others], Settings()
-    check_stopped(running(name, command, suspend=True), MEADOW, known, settings)
+    check_stopped(running(name, command, suspend=True), MEADOW, known, settings, nothing)
     for there in (running(name, command), running(name, command, suspend=False)):
         if refused:
             with pytest.raises(Refused, match=f"^CronJob {name} runs, "):
-                check_stopped(there, MEADOW, known, settings)
+                check_stopped(there, MEADOW, known, settings, nothing)
         else:
-            check_stopped(there, MEADOW, known, settings)
+            check_stopped(there, MEADOW, known, settings, nothing)
 
 
 def test_a_production_job_that_is_named_like_one_is_none() -> None:
     known = datasets({"stage-ridge-v1-0": {"update"}, "ridge": {"update"}})
     there = running("stage-ridge-v1-0-update", "ridge")
-    check_stopped(there, StagedVersion("ridge", "1.0"), known, Settings())
+    check_stopped(there, StagedVersion("ridge", "1.0"), known, Settings(), nothing)
+
+
+def test_a_job_of_a_suspended_one_still_writes() -> None:
+    known, there = datasets({MEADOW.dataset_id: {"validate"}}), running(CUT, MEADOW.dataset_id, suspend=True)
+    with pytest.raises(Refused, match=f"^Job {CUT}-29926541 runs, .* Wait for its end, or delete it."):
+        check_stopped(there, MEADOW, known, Settings(), lambda names: [f"{name}-29926541" for name in names])
+    other = StagedVersion(MEADOW.dataset_id, "0.4.0")
+    check_stopped(there, other, known, Settings(), lambda _: pytest.fail("nobody need be asked"))

@@ -10,7 +10,7 @@ import pytest
 from hostile import Hostile
 from repositories import Repository, make_repository, stage_branch
 from staging_cronjobs.errors import Outside, Refused, Usage
-from staging_cronjobs.external import git, main_settings
+from staging_cronjobs.external import git, main_settings, shell
 from staging_cronjobs.external.git import Checkout, owner_and_name
 from staging_cronjobs.model.settings import Settings, given, load
 
@@ -907,18 +907,43 @@ def test_how_far_commits_are_behind_main(checkout: Checkout, repository: Reposit
     assert shallow.behind([clone.git("rev-parse", "HEAD")]) == {}  # what it lacks is not to be known
 
 
-def test_the_versions_of_datasets_on_main_that_can_be_told(checkout: Checkout, repository: Repository) -> None:
+def told(checkout: Checkout, *wanted: tuple[str, str]) -> list[set[str] | str]:
+    """The versions that main has of each dataset, or why that cannot be told."""
+    found = checkout.versions_of(wanted)
+    return [found[one].problem or {*found[one].versions} for one in wanted]
+
+
+def test_the_versions_of_datasets_on_main(checkout: Checkout, repository: Repository) -> None:
     repository.write("a/zarr.json", '{"attributes": {"dataset_id": "broken", "dataset_version": ')
+    repository.write("b/zarr.json", '{"attributes": {"dataset_version": "3.0"}}')
     repository.commit()
-    repository.push("main")
-    checkout.fetch_main()
-    wanted = [("ridge-snow", ""), ("broken", ""), ("new", "")]
-    assert checkout.versions_of(wanted) == {"ridge-snow": "0.1.0", "new": None}
-    repository.write("b/zarr.json", POINTER)
+    checkout = pushed(repository)
+    ridge = repository.template_path("ridge-snow")
+    wanted = (("ridge-snow", ridge), ("ridge-snow", "gone"), ("new", "gone"), ("plain", "b"))
+    assert told(checkout, *wanted) == [{"0.1.0"}, {"0.1.0"}, set(), {"3.0"}]
+    assert told(checkout, ("ridge-snow", HARBOR), (WIND, HARBOR)) == [{"0.1.0"}, {"0.2.0"}]  # another is in its place
+    (said,) = told(checkout, ("broken", "gone"))
+    assert "a/zarr.json on origin/main is not JSON with attributes" in said
+    assert checkout.versions_of([("broken", "a")])["broken", "a"].where == "a/zarr.json"
+    assert "is outside the repository" in told(checkout, ("ridge-snow", "../elsewhere"))[0]
+    assert "is the template of dataset" in told(checkout, ("new", HARBOR))[0]
+    repository.write("c/zarr.json", POINTER)
     repository.commit()
-    repository.push("main")
-    checkout.fetch_main()
-    assert checkout.versions_of(wanted) == {"ridge-snow": "0.1.0"}  # what the pointer hides may be one
+    checkout = pushed(repository)
+    assert told(checkout, ("ridge-snow", ridge)) == [{"0.1.0"}]
+    assert "is a Git LFS pointer" in told(checkout, ("new", "gone"))[0]  # what the pointer hides may be one
+
+
+def test_however_many_are_asked_for_main_is_read_in_one_go(
+    checkout: Checkout, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, run = [], shell.run
+    monkeypatch.setattr(shell, "run", lambda *args, **how: asked.append(args) or run(*args, **how))
+    checkout.versions_of([(f"dataset-{n}", f"gone/{n}") for n in range(20)])
+    assert len(asked) == 2
+    for n in range(20):
+        checkout.version_here(f"gone/{n}", f"dataset-{n}")
+    assert len(asked) == 3
 
 
 def test_the_versions_of_datasets_in_files_of_the_projects_own(repository: Repository) -> None:
@@ -933,24 +958,28 @@ def test_the_versions_of_datasets_in_files_of_the_projects_own(repository: Repos
     repository.push("main")
     repository.git("fetch", "--quiet", "origin")
 
-    def told(source: str, *wanted: tuple[str, str]) -> tuple[dict[str, str | None], dict[str, str]]:
-        checkout = git.checkout(Settings(project=repository.path, version_source=source))
-        return checkout.versions_of(wanted), checkout.versions_on_main(wanted)
+    def said(source: str, *wanted: tuple[str, str]) -> list[set[str] | str]:
+        return told(git.checkout(Settings(project=repository.path, version_source=source)), *wanted)
 
-    named = [(name, "") for name in ("a", "b", "broken", "new")]
-    one_file = {"a": "0.1.0", "b": "0.2.0"}
-    assert told("versions.json:{dataset_id}", *named) == ({**one_file, "new": None}, one_file)
-    assert told("none.json:{dataset_id}", *named) == told("../out.json:{dataset_id}", *named) == ({}, {})
-    assert told("t/{dataset_id}/v.json:version", *named) == (
-        {"a": "1.0", "b": "2.0", "new": None},
-        {"a": "1.0", "b": "2.0"},
-    )
+    def is_why(words: str, answer: set[str] | str) -> bool:
+        return isinstance(answer, str) and words in answer
+
+    *fine, broken = said("versions.json:{dataset_id}", ("a", ""), ("b", ""), ("new", ""), ("broken", ""))
+    assert fine == [{"0.1.0"}, {"0.2.0"}, set()] and is_why("versions.json on origin/main", broken)
+    assert is_why("there is no none.json", said("none.json:{dataset_id}", ("a", ""))[0])
+    assert is_why("outside the repository", said("../out.json:{dataset_id}", ("a", ""))[0])
+    *fine, broken = said("t/{dataset_id}/v.json:version", ("a", ""), ("b", ""), ("new", ""), ("broken", ""))
+    assert fine == [{"1.0"}, {"2.0"}, set()] and is_why("t/broken/v.json", broken)
     its = "{template}/v.json:version"
-    assert told(its, ("a", "t/a"), ("b", "t/none"), ("c", "t/link"), ("d", "../t"), ("e", "t/folder")) == (
-        {"a": "1.0", "b": None},
-        {"a": "1.0"},
+    *fine, link, outside, folder = said(
+        its, ("a", "t/a"), ("b", "t/none"), ("c", "t/link"), ("d", "../t"), ("e", "t/folder")
     )
-    assert told(its, ("a", "t/a"), ("a", "t/none"))[0] == {"a": "1.0"}  # one release knows where it has been moved to
-    assert told(its, ("a", "t/a"), ("a", "t/b"))[0] == told(its, ("a", "t/a"), ("a", "t/link"))[0] == {}
+    assert fine == [{"1.0"}, set()] and is_why("is a symbolic link", link)
+    assert is_why("is outside the repository", outside) and is_why("is a folder", folder)
+    assert said(its, ("a", "t/a"), ("a", "t/none")) == [
+        {"1.0"},
+        {"1.0"},
+    ]  # one release knows where it has been moved to
+    assert said(its, ("a", "t/a"), ("a", "t/b")) == [{"1.0"}, {"2.0"}]
     with pytest.raises(Refused, match=r"t/folder/v\.json on origin/main is a folder"):
         git.checkout(Settings(project=repository.path, version_source=its)).main_version("t/folder", "a")

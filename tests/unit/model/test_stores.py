@@ -85,3 +85,49 @@ def test_sharing_goes_both_ways(one: list[str], other: list[str]) -> None:
     ours, theirs = ("/".join(["s3://bucket", *folders]) for folders in (one, other))
     assert bool(stores.first_shared([ours], [theirs])) == bool(stores.first_shared([theirs], [ours]))
     assert stores.first_shared([ours], [ours]) == ours
+
+
+STORE = "s3://weather/a/v1.0.0"
+
+
+@pytest.mark.parametrize("url", [STORE, f"{STORE}/", "S3://Weather//a/./v1.0.0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        STORE,
+        f"{STORE}/",
+        f"--to={STORE}/main --fast",
+        f'{{"store": "{STORE}"}}',
+        f"cp {STORE}, then stop",
+        f"It is {STORE}.",
+        "S3://WEATHER/a//v1.0.0/./x",
+        f"x\n{STORE}\ny",
+    ],
+)
+def test_a_store_is_found_in_a_text_however_it_is_written(url: str, text: str) -> None:
+    assert stores.named_in(url, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://weather/a/v1.0.0.1",
+        "s3://weather/a/v1.0.01",
+        "s3://weather/a/v1.0.0-rc",
+        "s3://weather/a/v1.0.0_x",
+        "s3://weather/a/V1.0.0",
+        "gs://weather/a/v1.0.0",
+        "xs3://weather/a/v1.0.0",
+        "s3://weather/a",  # from which a job makes the URLs of all versions
+        "s3://weather",
+        "a/v1.0.0",
+        "",
+    ],
+)
+def test_what_is_beside_a_store_or_around_it_is_not_found(text: str) -> None:
+    assert not stores.named_in(STORE, text)
+
+
+def test_a_store_that_is_a_folder_is_found_in_a_text() -> None:
+    assert stores.named_in("/data/v1", "cp x /data/v1/y") and not stores.named_in("/data/v1", "/old/data/v1")
+    assert stores.named_in("data/v1", "cp data/v1/y x") and not stores.named_in("", "anything")

@@ -1,0 +1,46 @@
+"""How a person calls this program again, as messages name it: with the same place, or as mounted in their own."""
+
+import shlex
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+DEPLOY, CLEANUP = "deploy-staging", "cleanup-staging"  # as they are mounted
+PROGRAM = ContextVar("program", default="")  # the user's own, while one of the two runs in it
+PLACE = ContextVar[tuple[str, ...]](
+    "place", default=()
+)  # the options that led this command to its namespace and cluster
+
+
+@contextmanager
+def within(program: str) -> Generator[None, None, None]:
+    """Messages name the commands of this program."""
+    before = PROGRAM.set(program)
+    try:
+        yield
+    finally:
+        PROGRAM.reset(before)
+
+
+@contextmanager
+def at(namespace: str, context: str) -> Generator[None, None, None]:
+    """Commands that messages name lead to the same place as this one, which was given these options; empty for none."""
+    options = {"--namespace": namespace, "--context": context}
+    before = PLACE.set(tuple(word for option, value in options.items() if value for word in (option, value)))
+    try:
+        yield
+    finally:
+        PLACE.reset(before)
+
+
+def staging(*words: str) -> str:
+    """A command of `staging`, for a shell."""
+    return shlex.join(("staging", *words, *PLACE.get()))
+
+
+def cleanup(dataset_id: str, version: str, *target: str) -> str:
+    """The command that removes a staged version, for a shell; `target` is how `staging` itself would be told which."""
+    if not (program := PROGRAM.get()):
+        return staging("cleanup", *target)
+    named = ("--dataset-id", dataset_id, "--version", version)
+    return f"{program} {shlex.join((CLEANUP, *named, *PLACE.get()))}"
