@@ -276,7 +276,7 @@ def test_no_one_staged_version_is_named(world: World, target: tuple[str, ...]) -
     says(world(*command, *target), USAGE, "name one staged version", "--branch", "--dataset-id with --version")
 
 
-@pytest.mark.parametrize("command", ["name", "pause", "resume", "cleanup"])
+@pytest.mark.parametrize("command", ["name", "pause", "resume", "run", "logs", "rollback", "cleanup"])
 def test_every_command_wants_to_know_which(world: World, command: str) -> None:
     says(world(command), USAGE, "name one staged version")
 
@@ -586,13 +586,17 @@ COMMANDS = {
     "deploy": (*TARGET, "--docker-image", IMAGE),
     "list": (),
     "pause": target(HARBOR),
+    "resume": target(HARBOR),
+    "run": (*target(HARBOR), "--key", "update"),
+    "logs": target(HARBOR),
+    "rollback": target(HARBOR),
     "cleanup": (*target(HARBOR), "--yes"),
 }
 
 
 @pytest.fixture(params=COMMANDS)
 def command(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Each command that asks the cluster; with nothing wrong, they succeed."""
+    """Each command that asks the cluster; with nothing wrong, they find what they ask for."""
     return (request.param, *COMMANDS[request.param])
 
 
@@ -685,7 +689,8 @@ def test_a_release_of_the_same_cut_name(world: World) -> None:
         catalogue = world.at(FJORD, "0.4.0")
         done = world.deploy(catalogue, target((FJORD, "0.4.0")))
         says(done, REFUSED, f"release {name} belongs to {twin} v0.4.0", f"not to {FJORD} v0.4.0", "Clean that one up")
-        for command in (("pause",), ("resume",), ("cleanup", "--yes")):
+        on_jobs = (("run", "--key", "update"), ("logs",), ("rollback",))
+        for command in (("pause",), ("resume",), *on_jobs, ("cleanup", "--yes")):
             says(world(*command, *target((FJORD, "0.4.0"))), REFUSED, f"release {name} belongs to {twin} v0.4.0")
         assert world.snapshot() == before
     finally:
@@ -711,7 +716,8 @@ def test_a_cron_job_of_that_name_is_not_ours(world: World) -> None:
 def test_a_release_of_that_name_is_of_another_chart(world: World) -> None:
     for done in (
         world.deploy(world.at(*FOREIGN_CHART), target(FOREIGN_CHART)),
-        world("pause", *target(FOREIGN_CHART)),
+        *(world(command, *target(FOREIGN_CHART)) for command in ("pause", "resume", "logs", "rollback")),
+        world("run", *target(FOREIGN_CHART), "--key", "update"),
         world("cleanup", *target(FOREIGN_CHART), "--yes"),
     ):
         says(done, REFUSED, f"release {release(*FOREIGN_CHART)} is not a staged version", "nothing was touched")
@@ -720,7 +726,8 @@ def test_a_release_of_that_name_is_of_another_chart(world: World) -> None:
 def test_a_record_of_a_newer_program(world: World) -> None:
     for done in (
         world.deploy(world.at(*NEWER), target(NEWER)),
-        world("pause", *target(NEWER)),
+        *(world(command, *target(NEWER)) for command in ("pause", "resume", "logs", "rollback")),
+        world("run", *target(NEWER), "--key", "update"),
         world("cleanup", *target(NEWER), "--yes"),
     ):
         says(done, REFUSED, release(*NEWER), "record format 2", "known up to 1", "update staging-cronjobs")
@@ -739,9 +746,24 @@ def test_a_commit_that_is_superseded(world: World, staged: tuple[str, str], word
     says(world.deploy(world.at(*staged), target(staged)), SUPERSEDED, *words)
 
 
-@pytest.mark.parametrize("command", ["pause", "resume"])
-def test_nothing_to_pause(world: World, command: str) -> None:
-    says(world(command, *target((RIDGE, "0.9.0"))), REFUSED, "staging-ridge-snow-v0-9-0 does not exist", "namespace")
+@pytest.mark.parametrize("command", [("pause",), ("resume",), ("run", "--key", "update"), ("logs",), ("rollback",)])
+def test_nothing_to_work_on(world: World, command: tuple[str, ...]) -> None:
+    says(world(*command, *target((RIDGE, "0.9.0"))), REFUSED, "staging-ridge-snow-v0-9-0 does not exist", "namespace")
+
+
+def test_nothing_to_go_back_to_and_no_log(world: World) -> None:
+    says(world("rollback", *target(HARBOR)), REFUSED, f"release {release(*HARBOR)} has no other commit to go back to")
+    says(world("logs", *target(HARBOR)), REFUSED, f"no Job of release {release(*HARBOR)} is there")
+
+
+@pytest.mark.parametrize("command", ["run", "logs"])
+def test_a_key_that_is_none(world: World, command: str) -> None:
+    says(world(command, *target(HARBOR), "--key", "updat"), REFUSED, "has no job 'updat'", "Did you mean 'update'")
+
+
+def test_a_job_that_is_not_named_and_a_log_of_no_length(world: World) -> None:
+    says(world("run", *target(HARBOR)), USAGE, "name the job")
+    assert world("logs", *target(HARBOR), "--tail", "0").code == USAGE
 
 
 def test_nothing_to_clean_up(world: World) -> None:

@@ -10,6 +10,7 @@ from ..external import helm_record, kubectl
 from ..external.cluster import Cluster, plain
 from ..external.helm_record import Release
 from ..model import runs
+from ..model.command_line import staging
 from ..model.runs import Run
 from ..model.staged_version import StagedVersion
 from . import control
@@ -36,7 +37,7 @@ def last(
 
     `name` may be that of one Job, or of one pod. Raises `Refused` when there is no such Job.
     """
-    release = helm_record.find(cluster, staged.release)
+    release = helm_record.own(cluster, staged)
     if release is None:
         raise Refused(f"release {staged.release} does not exist in {cluster}")
     if key:
@@ -72,7 +73,8 @@ def _nothing(release: Release, cronjobs: list[str], others: list[Run]) -> str:
     if others:
         newest = max(others, key=lambda run: run.began)
         return f"no Job of {whose} that is still there has failed. The last one, {newest.name}, is {newest.state}"
-    return f"no Job of {whose} is there. None has run, or Kubernetes has deleted them: `staging status` has the times"
+    told = f"no Job of {whose} is there. None has run, or Kubernetes has deleted them"
+    return f"{told}: `{staging('status', release.name)}` has the times"
 
 
 def _text(cluster: Cluster, pod: str, tail: int) -> tuple[str, str]:

@@ -19,7 +19,9 @@ from staging_cronjobs.model.staged_version import BRANCH, ID_LIMIT
 COMMAND = get_command(app)
 VERBS = (
     *(("name",), ("render", "--docker-image=i"), ("deploy", "--docker-image=i"), ("cleanup", "--yes"), ("pause",)),
+    *(("resume",), ("status",), ("logs",), ("run",), ("rollback",)),
     *(("pause", "--"), ("run", "--"), ("cleanup", "--yes", "--")),  # as the argument
+    *(("resume", "--"), ("status", "--"), ("logs", "--"), ("rollback", "--")),
 )
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system")
 REFUSED_BY_GIT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.(/|$)|\.lock(/|$)|/$|^-")
