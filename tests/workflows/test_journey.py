@@ -220,6 +220,15 @@ def test_the_sweep_reports_and_removes_only_where_that_is_allowed(story: Story) 
     assert story.after["swept"] == [f"monitor/{PRODUCTION}"]
 
 
+def test_the_daily_run_has_the_status_of_everything_in_its_summary(story: Story) -> None:
+    reported, swept = (story.runs[name].summary for name in ("reported", "swept"))
+    for summary in (reported, swept):
+        assert summary.startswith("### Staged versions\n\n| version | state | branch | main | jobs |\n| --- |")
+    assert f"| `{TIDE.dataset_id} v{TIDE.version}` | deployed" in reported
+    assert "is gone, and the release is still here" in reported and "with something wrong" in reported
+    assert "### Sweep\n" in reported  # after it
+
+
 def test_the_sentry_token_and_the_tokens_of_runs_are_not_shown(story: Story) -> None:
     shown = "\n".join(text for run in story.runs.values() for text in (run.log, run.summary))  # act hides nothing
     assert story.world.sentry.token not in shown
