@@ -37,6 +37,7 @@ from rich.text import Text
 import compatibility
 from controlplane import binaries, cluster
 from live import EXIT_CODE, RUN_SECONDS
+from records import packed, unpacked
 from repositories import Repository, make_repository
 from staging_cronjobs import cli, errors
 from staging_cronjobs.model import settings
@@ -69,6 +70,7 @@ SOME_MOMENT = "2026-01-05T09:00:00Z"
 LATER = timedelta(minutes=30)  # after the session began, as ages are shown: then all of them have two digits
 AGE = re.compile(r"\b[23]\dm\b")  # what then is that old, on a slow machine too
 FIRES = re.compile(r"\b\d\d:(15|45) UTC")  # when its jobs fire, every six hours
+BY, SECONDS = re.compile(r"by \d\d:\d\d UTC"), re.compile(r"for \d+ s\b")  # how long a pause waits for another helm
 ALERT, RUNNING = "update-29926541", "validate-29926571"  # the ends of the names of a Job that fails, and one that runs
 BACKFILL = "uv run main {dataset_id} backfill-kubernetes --docker-image {image}"
 LOG = "Traceback (most recent call last):\nValueError: no such band\n"  # kwok's nodes keep no logs
@@ -306,6 +308,11 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
 
     branch, image = stage("0.2.0")
     yield "deploy", shell.show(f"staging deploy --branch {branch} --docker-image {image}")
+    _schedule(shell, f"{release}-update", "20 * * * *")
+    dry_run = f"staging deploy --dry-run --branch {branch} --docker-image example.registry/weather:2"
+    yield "dry run", shell.show(dry_run)
+    _schedule(shell, f"{release}-update", "15 */6 * * *")
+    yield "no such name", shell.show(f"staging pause {release}-updaet", code=3)
     other, other_image = stage("1.0.0")
     yield "deploy paused", shell.show(f"staging deploy --branch {other} --docker-image {other_image} --paused")
     for key in ("update", "validate"):
@@ -316,7 +323,7 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
     _start(shell, f"{release}-update", f"{release}-{ALERT}", {RUN_SECONDS: "0", EXIT_CODE: "3"})
     shell.run("kubectl", "wait", "--for=condition=failed", f"job/{release}-{ALERT}", "--timeout=60s")
     _tell_of_runs(shell, f"{release}-update", datetime.now(UTC), began - timedelta(hours=6))
-    yield "list failed", shell.show_at(later, "staging list")
+    yield "list failed", re.sub(r"update-\d{8}\b", ALERT, shell.show_at(later, "staging list"))
     yield "status", shell.show_at(later, "staging status")
     yield "status of one", shell.show_at(later, f"staging status {release}-{ALERT}")
     yield "logs", shell.show_at(later, f"staging logs {release}-{ALERT}", {"PATH": _with_log(shell)})
@@ -340,6 +347,14 @@ def _steps(shell: Shell) -> Iterator[tuple[str, str]]:
     yield "sweep", shell.show("staging sweep --grace 0s")
     shell.show(f"staging cleanup --branch {other} --yes")
 
+    branch, image = stage("0.5.0")
+    moved = {"STAGING_STAGGER": "5m"}
+    yield "stagger", shell.show(f"staging deploy --branch {branch} --docker-image {image}", more=moved)
+    _hold(shell, f"staging-{DATASET}-v0-5-0")
+    held = shell.show(f"staging pause {branch}", more={"STAGING_TIMEOUT": "4s"})
+    yield "pause pending", BY.sub("by 14:32 UTC", SECONDS.sub("for 128 s", held))
+    shell.show(f"staging cleanup --branch {branch} --yes")
+
     branch, image = stage("0.4.0")
     by_hand = f'helm upgrade --install "$(staging name --branch {branch})" "$CHART" -f -'
     shell.show(f"staging render --branch {branch} --docker-image {image} | {by_hand}")
@@ -361,6 +376,25 @@ def _tell_of_runs(shell: Shell, cronjob: str, last: datetime, succeeded: datetim
     status = {"lastScheduleTime": last, "lastSuccessfulTime": succeeded}
     patch = json.dumps({"status": {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in status.items()}})
     shell.run("kubectl", "patch", "cronjob", cronjob, "--subresource=status", "--type=merge", "--patch", patch)
+
+
+def _schedule(shell: Shell, cronjob: str, schedule: str) -> None:
+    """What somebody does by hand."""
+    shell.run("kubectl", "patch", "cronjob", cronjob, "--patch", json.dumps({"spec": {"schedule": schedule}}))
+
+
+def _hold(shell: Shell, release: str) -> None:
+    """As a helm that was killed at an upgrade leaves a release."""
+    selector = ("--selector", f"owner=helm,name={release},status=deployed", "-o", "json")
+    (secret,) = json.loads(shell.run("kubectl", "get", "secrets", *selector))["items"]
+    content = unpacked(secret)
+    revision = content["version"] = content["version"] + 1
+    content["info"]["status"] = "pending-upgrade"
+    kept = {k: v for k, v in secret["metadata"]["labels"].items() if k not in ("createdAt", "modifiedAt")}
+    labels = kept | {"status": "pending-upgrade", "version": str(revision)}
+    metadata = {"name": f"sh.helm.release.v1.{release}.v{revision}", "labels": labels}
+    new = {k: secret[k] for k in ("apiVersion", "kind", "type")} | {"metadata": metadata}
+    shell.run("kubectl", "create", "-f", "-", given=json.dumps({**new, "data": {"release": packed(content)}}))
 
 
 def _start(shell: Shell, cronjob: str, name: str, how: Mapping[str, str]) -> None:
