@@ -197,7 +197,8 @@ def test_a_job_that_was_deleted_cannot_run(
 ) -> None:
     live.delete("cronjobs", UPDATE)
     done = staging.run(repository.path, *RUN, code=REFUSED)
-    assert f"CronJob {UPDATE} of release {RIDGE.release} was deleted. `staging resume` makes it again." in done.stderr
+    again = f"`staging resume {RIDGE.branch}` makes it again."
+    assert f"CronJob {UPDATE} of release {RIDGE.release} was deleted. {again}" in done.stderr
 
 
 # Others at work

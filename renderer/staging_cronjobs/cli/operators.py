@@ -207,7 +207,7 @@ def pause(
     cluster, keys = clusters.connect(settings), [*dict.fromkeys(key or ())]
     release, differed, changed = control.pause(cluster, find(cluster)[0], say, keys=keys, stop=stop_running)
     jobs = control.running(cluster, release, keys, stop=stop_running)
-    followed = follow(settings, sentry_token, release.values, keys, enabled=False) if not keep_monitors else None
+    followed = follow(settings, sentry_token, [release.values], keys, enabled=False) if not keep_monitors else None
 
     def tell() -> None:
         terminal.suspended(cluster, release, differed, changed, suspend=True, keys=keys)
@@ -239,7 +239,7 @@ def resume(
     find, place = meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context)
     cluster, keys = clusters.connect(place.settings), [*dict.fromkeys(key or ())]
     release, differed, changed = control.resume(place, cluster, find(cluster)[0], say, keys=keys)
-    followed = follow(place.settings, sentry_token, release.values, keys, enabled=True) if not keep_monitors else None
+    followed = follow(place.settings, sentry_token, [release.values], keys, enabled=True) if not keep_monitors else None
 
     def tell() -> None:
         terminal.suspended(cluster, release, differed, changed, suspend=False, keys=keys)
@@ -400,8 +400,8 @@ def guard_command(
         github.annotate("warning", problem)
     if pause and found.active:
         paused = guard.pause(cluster, found.active, limit, say, stop=stop)
-        for conflict in found.active:
-            followed = follow(settings, "", conflict.release.values, enabled=False)
+        if paused.releases:
+            followed = follow(settings, "", [release.values for release in paused.releases], enabled=False)
             terminal.monitors(followed)
             warn_of(followed)
         stop_writers(paused, wait, strict=strict, stop=stop)
@@ -490,7 +490,7 @@ def sweep_command(
 
 
 def follow(
-    settings: "Settings", sentry_token: str, values: "Values", keys: "Sequence[str]" = (), *, enabled: bool
+    settings: "Settings", sentry_token: str, releases: "Sequence[Values]", keys: "Sequence[str]" = (), *, enabled: bool
 ) -> "Followed":
     """Disable the monitors of what was paused, or enable those of what was resumed, as far as Sentry lets us.
 
@@ -499,7 +499,7 @@ def follow(
     from ..verbs import monitors
 
     token = token_from(sentry_token)
-    return monitors.follow(confirmed(settings) if token else settings, token, values, enabled=enabled, keys=keys)
+    return monitors.follow(confirmed(settings) if token else settings, token, releases, enabled=enabled, keys=keys)
 
 
 def warn_of(followed: "Followed | None") -> None:

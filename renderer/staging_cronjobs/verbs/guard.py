@@ -60,6 +60,7 @@ class Found:
 class Paused:
     """What came of a pause."""
 
+    releases: list[Release]  # that are suspended
     failed: list[str]  # a sentence for each release that is not suspended
     unrecorded: list[str]  # a sentence for each that is suspended, but not in Helm's record
     running: list[str]  # the Jobs that still run
@@ -122,6 +123,7 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
     except Outside as error:
         raise Unfinished(f"The staged jobs are suspended, but their Jobs may still run. {error}; {AGAIN}") from None
     return Paused(
+        [release for release in releases if release.name not in failed],
         [f"{name} is not paused: {why}" for name, why in failed.items()],
         [
             f"{name} is suspended, but Helm's record does not say so, and a deploy would let it run again: {why}"

@@ -31,8 +31,10 @@ class Followed:
     problem: str = ""  # why others are as they were; the jobs are paused or resumed all the same
 
 
-def follow(settings: Settings, token: str, values: Values, *, enabled: bool, keys: Collection[str] = ()) -> Followed:
-    """Enable or disable the monitors of a release's jobs, or of those with these keys, found by their exact slugs.
+def follow(
+    settings: Settings, token: str, releases: Collection[Values], *, enabled: bool, keys: Collection[str] = ()
+) -> Followed:
+    """Enable or disable the monitors of releases' jobs, or of those with these keys, found by their exact slugs.
 
     A job that its own code suspends keeps its monitor as it is, and so does one that stays paused alone.
     """
@@ -41,9 +43,12 @@ def follow(settings: Settings, token: str, values: Values, *, enabled: bool, key
         what = "Monitors that pause disabled stay so" if enabled else "Sentry will report every run as missed"
         problem = f"{what}: the monitors are {done} only where SENTRY_AUTH_TOKEN is set"
         return Followed(enabled, (), "notice", problem if settings.sentry_org else "")
-    alone = {*values.paused_keys} if enabled and not keys else set[str]()
-    jobs = {key: job for key, job in values.jobs.items() if key not in alone and (not keys or key in keys)}
-    names = {job.name for job in jobs.values() if not job.spec.get("suspend")}
+    names = {
+        job.name
+        for values in releases
+        for key, job in values.jobs.items()
+        if (key in keys if keys else not (enabled and key in values.paused_keys)) and not job.spec.get("suspend")
+    }
     changed: list[str] = []
     try:
         if (project := sentry.connect(settings, token)) is None:
