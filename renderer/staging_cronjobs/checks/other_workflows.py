@@ -9,13 +9,14 @@ from ..model import workflow_parts
 FILE = re.compile(r"\.github/workflows/[\w.-]+\.ya?ml", re.ASCII)
 USED = re.compile(r"^ *(?:- +)?uses: *['\"]?([\w-]+/[\w./-]+)@([\w.-]+)", re.ASCII | re.MULTILINE)
 READ = re.compile(r"^ *([\w-]+): *['\"]?\$\{\{ *(?:secrets|vars)\.([A-Z0-9_]+)", re.ASCII | re.MULTILINE)
-CHECK = re.compile(
-    r"^ *(?:- +)?run: *['\"]?(uv run [^\n'\"]*?\b(ruff check|ruff format|ty check|pytest)\b[^\n'\"]*)", re.M
-)
-SYNC = re.compile(r"^ *(?:- +)?run: *['\"]?((uv sync)\b[^\n'\"]*)", re.MULTILINE)
+RUN = r"^ *(?:- +)?(?:run: *)?(?P<quote>['\"]?)"  # before a command, on a line of its own or not
+CHECK = re.compile(RUN + r"(?P<command>uv run .*?\b(?P<key>ruff check|ruff format|ty check|pytest)\b.*)", re.M)
+SYNC = re.compile(RUN + r"(?P<command>(?P<key>uv sync)\b.*)", re.MULTILINE)
 PLATFORMS = re.compile(r"^ *(platforms): *['\"]?([\w/,. -]+)", re.ASCII | re.IGNORECASE | re.MULTILINE)
 ENVIRONMENT = re.compile(r"^ *environment: *(?:\n *name: *)?['\"]?([\w.-]+)['\"]? *(?:#.*)?$", re.ASCII | re.MULTILINE)
-HINT = "Use the same in the parts that are yours, if it is the same thing"
+NAMED = re.compile(r"\b(?:secrets|vars)(?:\.|\[ *['\"])(\w+)", re.ASCII)  # anywhere in a workflow
+OF_GITHUB = "GITHUB_TOKEN"
+HINT = "Use the same in the parts that are yours, where it is the same thing."
 Found = list[tuple[str, str]]  # what, and how
 
 
@@ -28,29 +29,44 @@ def workflows(checkout: Checkout, ours: Mapping[str, str | None]) -> dict[str, s
 
 
 def hints(others: Mapping[str, str], ours: str, text: str) -> list[str]:
-    """One sentence for each thing that another workflow has otherwise than the parts of ours, a file with this text."""
+    """One sentence for each thing that others have otherwise than the parts of ours, a file with this text."""
     own = "".join(workflow_parts.of(text, ours).values())
-    pins, names, platforms = USED.findall(own), READ.findall(own), PLATFORMS.findall(own.lower())
-    commands = _commands(own)
-    found = []
+    paths: dict[str, list[str]] = {}  # of those that have the same otherwise
     for path, content in others.items():
-        found += [
-            f"{path} uses {action}@{pin}, and {ours} @{_first(pins)[action]}. {HINT}."
-            for action, pin in _otherwise(USED.findall(content), pins)
-        ]
-        found += [
-            f"{path} has {name} for {key}, and {ours} {_first(names)[key]}. {HINT}."
-            for key, name in _otherwise(READ.findall(content), names)
-        ]
-        found += [
-            f"{path} builds for {value.strip()}, and {ours} for {_first(platforms)[key]}. {HINT}."
-            for key, value in _otherwise(PLATFORMS.findall(content.lower()), platforms)
-        ]
-        found += [
-            f"{path} runs `{command}`, and {ours} `{_first(commands)[key]}`. {HINT}."
-            for key, command in _otherwise(_commands(content), commands)
-        ]
-    return found
+        for difference in _differences(own, content):
+            paths.setdefault(difference, []).append(path)
+    found = [f"{ours} {difference} in {' and '.join(paths[difference])}." for difference in paths]
+    found += _names(others, ours, own)
+    return [*found, HINT] if found else []
+
+
+def _differences(own: str, content: str) -> Iterator[str]:
+    for action, before, pin in _otherwise(USED.findall(content), USED.findall(own)):
+        yield f"uses {action}@{before}, and it is @{pin}"
+    for key, before, name in _otherwise(READ.findall(content), READ.findall(own)):
+        yield f"has {before} for {key}, and it is {name}"
+    for _, before, value in _otherwise(PLATFORMS.findall(content.lower()), PLATFORMS.findall(own.lower())):
+        yield f"builds for {before}, and it is {value.strip()}"
+    for _, before, command in _otherwise(_commands(content), _commands(own)):
+        yield f"runs `{before}`, and it is `{command}`"
+
+
+def _names(others: Mapping[str, str], ours: str, own: str) -> list[str]:
+    """What others read of secrets and variables in any place, where ours reads something that none of them does."""
+    told: set[str] = set()
+    theirs: dict[str, str] = {}  # name -> path
+    for path, text in others.items():
+        told.update(name for _, *pair in _otherwise(READ.findall(text), READ.findall(own)) for name in pair)
+        theirs = dict.fromkeys(NAMED.findall(text), path) | theirs
+    read = dict.fromkeys(NAMED.findall(own))
+    lone = [name for name in read if name not in {*theirs, *told}]
+    more: dict[str, list[str]] = {}
+    for name in sorted(theirs.keys() - read.keys() - told - {OF_GITHUB}):
+        more.setdefault(theirs[name], []).append(name)
+    if not (lone and more):
+        return []
+    said = ", ".join(f"{path} reads {', '.join(names)}" for path, names in more.items())
+    return [f"{ours} reads {', '.join(lone)}. No other workflow does, and {said}."]
 
 
 def environment(others: Mapping[str, str], ours: str) -> list[str]:
@@ -66,17 +82,14 @@ def environment(others: Mapping[str, str], ours: str) -> list[str]:
 
 def _commands(text: str) -> Found:
     """The commands that install and check, by what they do; whether they install first makes no difference."""
-    found = [(key, command.rstrip()) for pattern in (SYNC, CHECK) for command, key in pattern.findall(text)]
-    return [(key, re.sub(r"^uv run (--no-sync|--locked) ", "uv run ", command)) for key, command in found]
+    found = [match for pattern in (SYNC, CHECK) for match in pattern.finditer(text)]
+    commands = [(match["key"], match["command"].strip().removesuffix(match["quote"] or "\0")) for match in found]
+    return [(key, re.sub(r"^uv run (--no-sync|--locked) ", "uv run ", command)) for key, command in commands]
 
 
-def _otherwise(found: Found, ours: Found) -> Iterator[tuple[str, str]]:
-    """What is also ours, with another value, each once."""
-    own = _first(ours)
+def _otherwise(found: Found, ours: Found) -> Iterator[tuple[str, str, str]]:
+    """What is also ours, with another value: our first value, and theirs, each once."""
+    own = dict(reversed(ours))
     for key, value in dict.fromkeys(found):
         if key in own and (key, own[key]) not in found and (key, value) not in ours:
-            yield key, value
-
-
-def _first(found: Found) -> dict[str, str]:
-    return dict(reversed(found))
+            yield key, own[key], value

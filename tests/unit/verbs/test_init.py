@@ -454,27 +454,54 @@ jobs:
       - uses: "actions/checkout@v4"
       - uses: "depot/setup-action@v1"
         with:
-          token: ${{ secrets.OTHER }}
+          token: ${{ secrets.GITHUB_TOKEN }}
+      - run: |
+          uv run pytest -m "not slow" --verbose
+          aws eks update-kubeconfig --name ${{ vars.CLUSTER }}
+      - env: {REGISTRY: "${{ secrets['REGISTRY'] }}", PROJECT: "${{ vars.DEPOT_PROJECT }}"}
+        run: 'uv run ruff check --diff'
 """
+HINT = "Use the same in the parts that are yours, where it is the same thing."
 
 
-def test_what_another_workflow_has_otherwise_is_told_once(project: Project, hostile: Hostile) -> None:
+def hints_in(said: str) -> list[str]:
+    """The lines of hints, the last of which says what to do with them."""
+    lines = said.splitlines()
+    return lines[: lines.index(HINT) + 1][lines.index("pyproject.toml: written") + 1 :] if HINT in lines else []
+
+
+def test_what_other_workflows_have_otherwise_is_told_once(project: Project, hostile: Hostile) -> None:
     project.write(".github/workflows/production.yml", PRODUCTION * 2)
+    project.write(".github/workflows/backfill.yml", PRODUCTION.partition("      - run")[0])
     project.write(".github/workflows/old.txt", PRODUCTION)
     project.write(".github/workflows/x\x1b[2J.yml", PRODUCTION)
     project.write(".github/workflows/broken.yml", "\x1b[2J uses: depot/setup-action@\x1b[2J\n: [")
     project.git("add", "--all")
     done = project.init("--yes")
-    hints = [line for line in done.stderr.splitlines() if "Use the same in the parts" in line]
     pins = dict(re.findall(r"uses: (\S+)@(\S+)", shipped(DEPLOY)))
-    assert [hint.partition(". Use")[0] for hint in hints] == [
-        f".github/workflows/production.yml uses aws-actions/configure-aws-credentials@{'1' * 40}, "
-        f"and {DEPLOY} @{pins['aws-actions/configure-aws-credentials']}",
-        f".github/workflows/production.yml uses depot/setup-action@v1, and {DEPLOY} @{pins['depot/setup-action']}",
-        f".github/workflows/production.yml has AWS_ROLE_ARN for role-to-assume, and {DEPLOY} AWS_ROLE_TO_ASSUME",
+    both = ".github/workflows/backfill.yml and .github/workflows/production.yml"
+    one = ".github/workflows/production.yml"
+    aws, depot = "aws-actions/configure-aws-credentials", "depot/setup-action"
+    assert hints_in(done.stderr) == [
+        f"{DEPLOY} uses {aws}@{pins[aws]}, and it is @{'1' * 40} in {both}.",
+        f"{DEPLOY} uses {depot}@{pins[depot]}, and it is @v1 in {both}.",
+        f"{DEPLOY} has AWS_ROLE_TO_ASSUME for role-to-assume, and it is AWS_ROLE_ARN in {both}.",
+        f'{DEPLOY} runs `uv run pytest`, and it is `uv run pytest -m "not slow" --verbose` in {one}.',
+        f"{DEPLOY} runs `uv run ruff check`, and it is `uv run ruff check --diff` in {one}.",
+        f"{DEPLOY} reads DOCKER_REPOSITORY, EKS_CLUSTER_NAME. No other workflow does, and {one} reads "
+        "CLUSTER, REGISTRY.",
+        HINT,
     ]
     hostile.tried("names from git", done.stderr, ran="\x1b" in done.stderr)
-    assert not [line for line in project.init("--yes").stderr.splitlines() if "Use the same in the parts" in line]
+    assert hints_in(project.init("--yes").stderr) == []
+
+
+def test_secrets_that_other_workflows_have_and_ours_does_not_need_are_not_told(project: Project) -> None:
+    names = re.findall(r"secrets\.(\w+)", shipped(DEPLOY))
+    text = "".join(f"    - run: echo ${{{{ secrets.{name} }}}}\n" for name in [*names, "SLACK_TOKEN"])
+    project.write(".github/workflows/production.yml", text)
+    project.git("add", "--all")
+    assert hints_in(project.init("--yes").stderr) == []
 
 
 THEIRS = """
@@ -494,17 +521,20 @@ jobs:
           project: ${{ secrets.DEPOT_ID }}
           platforms: linux/amd64
 """
-WHOLE = "Use the same in the parts"
 
 
 def test_a_workflow_of_their_own_in_our_place_is_read_before_it_is_replaced(project: Project) -> None:
     project.write(DEPLOY, THEIRS)
     project.git("add", "--all")
     said = project.init("--yes").stderr
-    assert [line.partition(f". {WHOLE}")[0] for line in said.splitlines() if WHOLE in line] == [
-        f"the old {DEPLOY} builds for linux/amd64, and {DEPLOY} for linux/amd64,linux/arm64",
-        f"the old {DEPLOY} runs `uv sync --all-extras --dev --locked`, and {DEPLOY} `uv sync --locked --group staging`",
-        f"the old {DEPLOY} runs `uv run pytest -p no:sugar --verbose`, and {DEPLOY} `uv run pytest`",
+    assert hints_in(said) == [
+        f"{DEPLOY} builds for linux/amd64,linux/arm64, and it is linux/amd64 in the old {DEPLOY}.",
+        f"{DEPLOY} runs `uv sync --locked --group staging`, and it is `uv sync --all-extras --dev --locked` in the old "
+        f"{DEPLOY}.",
+        f"{DEPLOY} runs `uv run pytest`, and it is `uv run pytest -p no:sugar --verbose` in the old {DEPLOY}.",
+        f"{DEPLOY} reads DOCKER_REPOSITORY, AWS_ROLE_TO_ASSUME, AWS_REGION, EKS_CLUSTER_NAME, DEPOT_PROJECT. No "
+        f"other workflow does, and the old {DEPLOY} reads DEPOT_ID.",
+        HINT,
     ]
     assert "deploys to the environment prod, and the staging workflows use staging" in said
     assert "`staging init --environment prod`" in said
