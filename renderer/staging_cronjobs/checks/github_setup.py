@@ -1,5 +1,6 @@
 """What GitHub has set up for the workflows and the stage branches, as far as its program `gh` can tell."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable, Collection, Mapping
@@ -8,7 +9,7 @@ from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import Outside
+from ..errors import Outside, Refused
 from ..external import gh, shell
 from ..model.doctor import OK, UNKNOWN, WRONG, Look
 
@@ -34,13 +35,15 @@ class Wanted:
     repository: str
     environment: str  # that the workflows name
     names: Collection[str]  # of secrets or variables
+    cleanup_names: Collection[str]  # those of them that cleanups read, which may have an environment of their own
     main: str
 
 
 def begin(wanted: Wanted) -> Callable[[], list[Look]]:
     """Start all questions; gives the function that waits for the answers."""
     if not REPOSITORY.fullmatch(wanted.repository):
-        look = Look("GitHub", UNKNOWN, f"{wanted.repository} cannot be a repository of GitHub")
+        text = f"{wanted.repository} cannot be a repository of GitHub"
+        look = Look("GitHub", UNKNOWN, text, ("git remote --verbose",))
         return lambda: [look]
     start = f"repos/{wanted.repository}"
     common = {
@@ -75,21 +78,33 @@ def _answered(wanted: Wanted, start: str, asked: dict[str, Ask]) -> list[Look]:
         text = f"gh cannot see {wanted.repository}: it is not there, or not for this account"
         return [Look("GitHub", UNKNOWN, text, ("gh auth status",))]
     found = [_default_branch(wanted, str(default))]
-    named = _chosen(asked["variables"], wanted.environment)
-    if named != wanted.environment:
-        asked = asked | {what: partial(gh.get, path) for what, path in _of_environment(start, named).items()}
+    named = _chosen(asked, "STAGING_ENVIRONMENT") or wanted.environment
+    cleanup = _chosen(asked, "STAGING_CLEANUP_ENVIRONMENT") or named
+    own = asked if named == wanted.environment else asked | _asking(start, named)
     looks = {
-        f"environment {named}": lambda: _environment(wanted, named, asked),
-        "secrets and variables": lambda: _names(wanted, named, asked),
-        "rules of stage branches": lambda: _rules(asked["rules"]),
+        f"environment {named}": lambda: _environment(wanted, named, own),
+        "secrets and variables": lambda: _names(wanted.names, named, own),
+        "rules of stage branches": lambda: _rules(wanted, own["rules"]),
     }
+    if cleanup != named:
+        other = asked | _asking(start, cleanup)
+        looks |= {
+            f"environment {cleanup}": lambda: _cleanup_environment(wanted, cleanup, other),
+            "secrets and variables of cleanups": lambda: _names(wanted.cleanup_names, cleanup, other),
+        }
     for what, look in looks.items():
         try:
             state, text, commands = look()
             found.append(Look(what, state, text, commands))
+        except Refused as error:
+            found.append(Look(what, WRONG, str(error), ("staging init",)))
         except (Outside, *BROKEN) as error:
-            found.append(Look(what, UNKNOWN, _said(error)))
+            found.append(Look(what, UNKNOWN, _said(error), _login(error)))
     return found
+
+
+def _asking(start: str, environment: str) -> dict[str, Ask]:
+    return {what: cache(partial(gh.get, path)) for what, path in _of_environment(start, environment).items()}
 
 
 def _default_branch(wanted: Wanted, default: str) -> Look:
@@ -99,39 +114,66 @@ def _default_branch(wanted: Wanted, default: str) -> Look:
         f"the default branch of {wanted.repository} is {default}, and main is {wanted.main}. GitHub runs cleanups from "
         f"the default branch: the workflows must be there too"
     )
-    return Look("GitHub", UNKNOWN, text)
+    return Look("GitHub", UNKNOWN, text, (f"gh repo edit {wanted.repository} --default-branch {wanted.main}",))
 
 
-def _chosen(variables: Ask, environment: str) -> str:
-    """The environment that the workflows use: a variable of the repository may name another."""
-    try:
-        listed = [v for page in variables() or () for v in _mapping(page).get("variables", ())]
-        named = next((v["value"] for v in listed if v["name"] == "STAGING_ENVIRONMENT"), "")
-        return named if isinstance(named, str) and named else environment
-    except (Outside, *BROKEN):
-        return environment
+def _chosen(asked: Mapping[str, Ask], variable: str) -> str:
+    """The environment that a variable of the repository names, else of its organization; empty where none does."""
+    for place in ("variables", "organization's variables"):
+        try:
+            listed = [v for page in asked[place]() or () for v in _mapping(page).get("variables", ())]
+            named = next((v["value"] for v in listed if v["name"] == variable), "")
+        except (Outside, *BROKEN):
+            continue
+        if named and isinstance(named, str):
+            return named
+    return ""
 
 
 Found = tuple[str, str, tuple[str, ...]]  # state, what was found, commands
 
 
 def _environment(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> Found:
-    there = asked["environment"]()
-    path = f"repos/{wanted.repository}/environments/{quote(name, safe='')}"
-    if there is None:
-        return WRONG, f"{wanted.repository} has no environment {name}. {PRINTED}", ("staging init",)
-    policy = _mapping(there[0])["deployment_branch_policy"]
+    path, policy = _policy(wanted, name, asked)
     if policy is None:
         return OK, "all branches may deploy there", ()
     if not _mapping(policy)["custom_branch_policies"]:
         text = 'only protected branches may deploy there. Choose "Selected branches and tags" in its settings first'
         return WRONG, text, (_allowing(path, "stage/*/*"), _allowing(path, wanted.main))
-    patterns = [str(b["name"]) for page in asked["branches"]() or () for b in _mapping(page)["branch_policies"]]
-    lacking = [
-        needed
-        for needed, branch in (("stage/*/*", BRANCH), (wanted.main, wanted.main))
-        if not any(matches(pattern, branch) for pattern in patterns)
-    ]
+    return _allowed(path, _patterns(asked), {"stage/*/*": BRANCH, wanted.main: wanted.main})
+
+
+def _cleanup_environment(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> Found:
+    """It is there so that stage branches do not see its secrets: main alone may use it."""
+    path, policy = _policy(wanted, name, asked)
+    if policy is None or not _mapping(policy)["custom_branch_policies"]:
+        who = "all branches" if policy is None else "only protected branches"
+        text = f'{who} may use it. Choose "Selected branches and tags" in its settings, so that main alone may'
+        return WRONG, text, (_allowing(path, wanted.main),)
+    patterns = _patterns(asked)
+    if open_to := [pattern for pattern in patterns if matches(pattern, BRANCH)]:
+        text = f"stage branches may use it too ({', '.join(open_to)}), and see its secrets. Remove that"
+        chosen = shlex.quote(f".branch_policies[] | select(.name == {json.dumps(open_to[0])}).id")
+        policies = shlex.quote(f"{path}/deployment-branch-policies")
+        return WRONG, text, (f'gh api --method DELETE {policies}/"$(gh api {policies} --jq {chosen})"',)
+    return _allowed(path, patterns, {wanted.main: wanted.main})
+
+
+def _policy(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> tuple[str, Any]:
+    """The path of an environment, and which branches may use it. Raises `Refused` where there is none."""
+    if (there := asked["environment"]()) is None:
+        raise Refused(f"{wanted.repository} has no environment {name}. {PRINTED}")
+    path = f"repos/{wanted.repository}/environments/{quote(name, safe='')}"
+    return path, _mapping(there[0])["deployment_branch_policy"]
+
+
+def _patterns(asked: Mapping[str, Ask]) -> list[str]:
+    return [str(b["name"]) for page in asked["branches"]() or () for b in _mapping(page)["branch_policies"]]
+
+
+def _allowed(path: str, patterns: Collection[str], wanted: Mapping[str, str]) -> Found:
+    """Whether each branch, by the pattern that would allow it, may use an environment."""
+    lacking = [needed for needed, branch in wanted.items() if not any(matches(pattern, branch) for pattern in patterns)]
     if not lacking:
         return OK, f"these branches may deploy there: {', '.join(patterns)}", ()
     text = f"{' and '.join(lacking)} may not deploy there: only {', '.join(patterns) or 'no branch'}"
@@ -144,7 +186,7 @@ def _allowing(path: str, pattern: str) -> str:
     )
 
 
-def _names(wanted: Wanted, environment: str, asked: Mapping[str, Ask]) -> Found:
+def _names(wanted: Collection[str], environment: str, asked: Mapping[str, Ask]) -> Found:
     """Whether the workflows find what they read, as a secret or a variable, of the environment or above it."""
     there: set[str] = set()
     unread: list[str] = []
@@ -155,23 +197,26 @@ def _names(wanted: Wanted, environment: str, asked: Mapping[str, Ask]) -> Found:
                 there |= {str(entry["name"]) for page in pages for entry in _mapping(page)[kind]}
             except (Outside, *BROKEN) as error:
                 unread.append(_said(error))
-    missing = [name for name in wanted.names if name not in there]
+    missing = [name for name in wanted if name not in there]
     if not missing:
-        return OK, ", ".join(wanted.names), ()
+        return OK, ", ".join(wanted) or "none is needed", ()
+    where = f"--env {shlex.quote(environment)}"
     if unread:
-        return UNKNOWN, f"whether there are {', '.join(missing)}: {unread[0]}", ()
-    commands = tuple(f"gh variable set {name} --env {shlex.quote(environment)}" for name in missing)
+        commands = (f"gh variable list {where}", f"gh secret list {where}")
+        return UNKNOWN, f"whether there are {', '.join(missing)}: {unread[0]}", commands
+    commands = tuple(f"gh variable set {name} {where}" for name in missing)
     return WRONG, f"neither environment {environment} nor the repository has {', '.join(missing)}", commands
 
 
-def _rules(rules: Ask) -> Found:
+def _rules(wanted: Wanted, rules: Ask) -> Found:
     pages = rules()
+    listing = (f"gh ruleset check {BRANCH} --repo {wanted.repository}",)
     if pages is None:
-        return UNKNOWN, "GitHub tells no rules of branches here", ()
+        return UNKNOWN, "GitHub tells no rules of branches here", listing
     kinds = {str(rule["type"]) for page in pages for rule in _listed(page)}
     if against := sorted(kinds & IN_THE_WAY.keys()):
         told = "; ".join(IN_THE_WAY[kind] for kind in against)
-        return WRONG, f"another ruleset is in the way: {told}. Exclude stage/** in it", ()
+        return WRONG, f"another ruleset is in the way: {told}. Exclude stage/** in it", listing
     if lacking := sorted(KEPT - kinds):
         return (
             WRONG,
@@ -193,7 +238,9 @@ def _said(error: Exception) -> str:
 
 
 def _login(error: Exception) -> tuple[str, ...]:
-    return ("gh auth login",) if "auth" in str(error) else ()
+    if "not installed" in str(error):
+        return ("https://cli.github.com",)
+    return ("gh auth login",) if "auth" in str(error) else ("gh auth status",)
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -110,8 +110,19 @@ def archivers(new: Values) -> list[str]:
     ]
 
 
-def archiving(dataset: Dataset, settings: Settings) -> list[str]:
-    """The keys of a dataset's jobs that by their name write outside of its stores, and are not left out."""
+def archiving(datasets: Iterable[Dataset], settings: Settings) -> tuple[str, str] | None:
+    """What to know of jobs that by their name write outside of the stores, and the setting that leaves them out."""
+    keys = sorted({key for dataset in datasets if dataset.version for key in _archiving(dataset, settings)})
+    if not keys:
+        return None
+    text = (
+        f"{', '.join(keys)} may write outside of a version's stores, where production's job writes too. If so, leave "
+        f"them out in {TABLE}"
+    )
+    return text, f"skip-jobs = {json.dumps([*settings.skip_jobs, *keys], ensure_ascii=False)}"
+
+
+def _archiving(dataset: Dataset, settings: Settings) -> list[str]:
     prefix = settings.job_prefixes.get(dataset.dataset_id, "")
     keyed = ((_key(name_of(c), dataset.dataset_id, prefix), c["spec"]) for c in dataset.cronjobs)
     return [key for key, spec in keyed if key and key not in settings.skip_jobs and _archives(key, spec)]

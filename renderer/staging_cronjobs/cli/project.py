@@ -122,6 +122,8 @@ def init_command(
         init.install(project, say, lambda question: ask(question, yes))
         project = init.look(own, *wanted)
         show_text(init.to_set(project))
+    if check and not token_from("") and (archivers := init.archivers(own)):  # user code could read the token
+        github.annotate("notice", archivers)
     if not (lacking := init.missing(project)):
         return say("Nothing is missing in this repository, and everything is up to date.")
     for line in lacking:

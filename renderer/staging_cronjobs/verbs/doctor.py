@@ -17,7 +17,6 @@ from ..model.staged_version import StagedVersion
 from ..model.values import name_of
 from . import check, init
 
-IMAGE = "example.registry/image:tag"
 SHOWN = 5  # datasets, of which each gets a line of its own
 INSTALL = {"helm": "https://helm.sh/docs/intro/install", "kubectl": "https://kubernetes.io/docs/tasks/tools"}
 Answer = Callable[[], list[Look]]
@@ -37,13 +36,14 @@ def look(load: Callable[[], Settings], token: str) -> list[Look]:
 
 def _project(own: Settings, token: str) -> list[Answer]:
     """What can be asked where the settings can be read. All is begun before the first answer is waited for."""
-    read = None if token else shell.begin(partial(user_code.read, user_code.in_project(own), own, IMAGE))
+    read = None if token else shell.begin(partial(user_code.read, user_code.in_project(own), own, init.IMAGE))
     try:
         checkout = git.checkout(own)
         project = init.look(own, "", ())
     except StagingError as error:
         return [*_places(own, None, token, read), _known("repository", _state(error), str(error))]
-    wanted = github_setup.Wanted(checkout.repository, project.environment, init.needed(project), checkout.main)
+    names = (init.needed(project), init.needed(project, init.WORKFLOWS[1]))
+    wanted = github_setup.Wanted(checkout.repository, project.environment, *names, checkout.main)
     hub = github_setup.begin(wanted)
     files = [_known_all(what, found) for what, found in init.lacking(project).items()]
     return [*_places(own, checkout, token, read), *files, hub]
@@ -172,7 +172,7 @@ def _datasets(
     if settings.store_isolation == "version":
         found += _several("stores", _shared_stores(datasets), "each has its version in its URL")
     sound = {v.dataset_id for v in verdicts if v.release} - {v.dataset_id for v in verdicts if v.problem}
-    found += _archivers([d for d in datasets if d.dataset_id in sound], settings)
+    found.append(_archivers([d for d in datasets if d.dataset_id in sound], settings))
     return found + (_applied(datasets, settings, there) if there else [])
 
 
@@ -196,16 +196,10 @@ def _shared_stores(datasets: Iterable[Dataset]) -> list[str]:
     ]
 
 
-def _archivers(datasets: Iterable[Dataset], settings: Settings) -> list[Look]:
-    keys = sorted({key for dataset in datasets for key in isolation.archiving(dataset, settings)})
-    if not keys:
-        return [Look("jobs", OK, "none says by its name or command that it archives")]
-    skip = json.dumps([*settings.skip_jobs, *keys], ensure_ascii=False)
-    text = (
-        f"{', '.join(keys)} may write outside of a version's stores, where production's job writes too. If so, leave "
-        f"them out in {TABLE}"
-    )
-    return [Look("jobs", UNKNOWN, text, (f"skip-jobs = {skip}",))]
+def _archivers(datasets: Iterable[Dataset], settings: Settings) -> Look:
+    if found := isolation.archiving(datasets, settings):
+        return Look("jobs", UNKNOWN, found[0], found[1:])
+    return Look("jobs", OK, "none says by its name or command that it archives")
 
 
 def _applied(

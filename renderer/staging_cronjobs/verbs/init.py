@@ -13,9 +13,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..checks import installation, other_workflows
+from ..checks import installation, isolation, other_workflows
 from ..errors import Outside, Refused, StagingError, Unfinished, Usage
-from ..external import cluster, git, shipped
+from ..external import cluster, git, shipped, user_code
 from ..external.git import Checkout
 from ..model import settings, workflow_parts
 from ..model.settings import TABLE, Settings
@@ -34,6 +34,7 @@ OPTIONAL = re.compile(r"STAGING_.*|SENTRY_AUTH_TOKEN|GITHUB_TOKEN")  # set by wh
 OUTCOMES = {None: "up to date", True: "written", False: "not changed"}
 SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
+IMAGE = "example.registry/image:tag"
 SETTINGS = Template(f"""
 {TABLE}
 datasets = $datasets
@@ -126,6 +127,17 @@ def lacking(project: Project) -> dict[str, list[str]]:
     return found
 
 
+def archivers(own: Settings) -> str:
+    """What to know of jobs that write outside of a version's stores; empty where none does. It loads user code."""
+    sources = [source for source in user_code.in_project(own) if source not in ("-", PLACEHOLDER)]
+    try:
+        found = isolation.archiving(user_code.read(sources, own, IMAGE), own) if sources else None
+    except StagingError as error:
+        text = "whether jobs write outside of a version's stores is not known, because your code cannot be read"
+        return f"{text}. {error.message}"
+    return f"{found[0]}: {found[1]}" if found else ""
+
+
 def install(project: Project, say: Say, ask: Callable[[str], bool]) -> None:
     """Write what is missing, and what a person agrees to replace; everything is asked before the first is written."""
     if project.files[-1].before is None:
@@ -166,10 +178,10 @@ def to_set(project: Project) -> str:
     return Template("".join(chosen)).substitute(quoted, names=" ".join(names)).rstrip()
 
 
-def needed(project: Project) -> list[str]:
-    """What the workflows read of the environment's secrets and variables, as they should be."""
-    names = dict.fromkeys(name for file in project.files[:-1] for name in NAMED.findall(file.after))
-    return [name for name in names if not OPTIONAL.fullmatch(name)]
+def needed(project: Project, *workflows: str) -> list[str]:
+    """What these workflows, or both, read of the environment's secrets and variables, as they should be."""
+    texts = [file.after for file in project.files[:-1] if file.name in (workflows or WORKFLOWS)]
+    return [name for name in dict.fromkeys(NAMED.findall("".join(texts))) if not OPTIONAL.fullmatch(name)]
 
 
 def _workflow(name: str, before: str | None, environment: str) -> File:

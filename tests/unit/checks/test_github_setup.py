@@ -35,7 +35,8 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         if without:
             (tmp_path / "answers" / without.replace("/", "_")).unlink(missing_ok=True)
         with shell.ahead():
-            found = github_setup.begin(Wanted("dynamical-demo/weather", "prod", NAMES, main))()
+            found = github_setup.begin(Wanted("dynamical-demo/weather", "prod", NAMES, NAMES[1:4], main))()
+        assert not [look for look in found if look.state != OK and not look.commands], "without what mends it"
         return {look.what: look for look in found}
 
     return ask
@@ -80,6 +81,56 @@ def test_a_variable_of_the_repository_names_the_environment(ask: Ask) -> None:
     assert found["environment staging"].state == WRONG
     found = ask(hub_answers.all_set("staging") | {f"{REPOSITORY}/actions/variables": listed})
     assert found["environment staging"].state == OK
+
+
+OWN = {f"{REPOSITORY}/actions/variables": {"variables": [{"name": "STAGING_CLEANUP_ENVIRONMENT", "value": "cleanup"}]}}
+CLEANUP = hub_answers.environment_path("cleanup")
+SET_UP = {
+    CLEANUP: {"deployment_branch_policy": {"protected_branches": False, "custom_branch_policies": True}},
+    f"{CLEANUP}/deployment-branch-policies": {"branch_policies": [{"id": 2, "name": "main"}]},
+    f"{CLEANUP}/variables": {"variables": [{"name": name} for name in NAMES[1:4]]},
+    f"{CLEANUP}/secrets": {"secrets": []},
+}
+
+
+def test_an_environment_of_cleanups_alone_is_looked_at_too(ask: Ask) -> None:
+    found = ask(OWN | SET_UP)
+    assert {look.state for look in found.values()} == {OK}
+    assert list(found)[-2:] == ["environment cleanup", "secrets and variables of cleanups"]
+    organization = OWN[f"{REPOSITORY}/actions/variables"]
+    elsewhere = {f"{REPOSITORY}/actions/variables": {}, f"{REPOSITORY}/actions/organization-variables": organization}
+    assert ask(elsewhere | SET_UP) == found
+
+
+@pytest.mark.parametrize(
+    ("changed", "words", "command"),
+    [
+        ({CLEANUP: {"deployment_branch_policy": None}}, "all branches may use it", "-f name=main"),
+        (
+            {f"{CLEANUP}/deployment-branch-policies": {"branch_policies": [{"name": "main"}, {"name": "**/*"}]}},
+            "stage branches may use it too (**/*)",
+            "--method DELETE",
+        ),
+        (
+            {f"{CLEANUP}/deployment-branch-policies": {"branch_policies": [{"name": "x"}]}},
+            "main may not deploy there",
+            "-f name=main",
+        ),
+    ],
+    ids=["all", "stage branches", "not main"],
+)
+def test_an_environment_of_cleanups_is_for_main_alone(
+    ask: Ask, changed: dict[str, Any], words: str, command: str
+) -> None:
+    look = ask(OWN | SET_UP | changed)["environment cleanup"]
+    assert (look.state, words in look.found, command in look.commands[0]) == (WRONG, True, True), look
+
+
+def test_what_cleanups_lack_is_told(ask: Ask) -> None:
+    found = ask(OWN)
+    assert found["environment cleanup"].found.startswith("dynamical-demo/weather has no environment cleanup")
+    look = ask(OWN | SET_UP | {f"{CLEANUP}/variables": {"variables": []}})["secrets and variables of cleanups"]
+    assert look.commands == tuple(f"gh variable set {name} --env cleanup" for name in NAMES[1:4])
 
 
 def test_a_name_that_nobody_has_set_is_told(ask: Ask) -> None:
@@ -128,7 +179,7 @@ def test_without_gh_or_a_repository_that_it_sees_nothing_is_known(ask: Ask, monk
 
 @pytest.mark.parametrize("name", ["../x", "a/b/c", "a b/c", "a/b?x", "", "a/\udce9"])
 def test_what_is_no_repository_of_github_is_not_asked_for(name: str, hostile: Hostile) -> None:
-    (look,) = github_setup.begin(Wanted(name, "prod", NAMES, "main"))()
+    (look,) = github_setup.begin(Wanted(name, "prod", NAMES, NAMES, "main"))()
     assert look.state == UNKNOWN
     hostile.tried("names from git", look.found)
 

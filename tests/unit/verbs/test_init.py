@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from catalogues import cron_job
 from controlplane import binaries
 from hostile import Hostile
 from live import PROGRAM, Done, outside_environment
@@ -735,6 +736,37 @@ def test_one_thing_that_is_missing_is_named_alone(
         (ready.path / name).unlink()
     (found,) = ready.lacks()
     assert sentence in found
+
+
+def with_jobs(project: Project, *keys: str, settings: str = "") -> None:
+    """Its datasets are a catalogue file with one dataset, which has these jobs."""
+    jobs = [cron_job(f"ridge-snow-{key}") for key in keys]
+    project.write("catalogue.json", json.dumps([{"dataset_id": "ridge-snow", "version": "0.1.0", "cronjobs": jobs}]))
+    own = project.text("pyproject.toml").replace("weather.datasets:DATASETS", "catalogue.json")
+    project.write("pyproject.toml", own.replace("first-deploy", f"{settings}\nfirst-deploy", 1))
+
+
+def test_jobs_that_archive_are_told_with_the_setting_and_nothing_fails(ready: Project) -> None:
+    with_jobs(ready, "update", "archive-grib-files", "archive-reports")
+    told = (
+        "notice: archive-grib-files, archive-reports may write outside of a version's stores, where production's job "
+        "writes too. If so, leave them out in [tool.staging-cronjobs]: "
+        'skip-jobs = ["archive-grib-files", "archive-reports"]\n'
+    )
+    done = ready.init("--check")
+    assert (done.code, done.stdout) == (0, "") and told in done.stderr
+    with_jobs(ready, "update", "archive-grib-files", settings='skip-jobs = ["archive-grib-files"]')
+    assert "notice:" not in ready.init("--check").stderr
+
+
+def test_whether_jobs_archive_is_not_known_where_the_code_cannot_be_read(
+    ready: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = ready.init("--check")
+    assert done.code == 0 and "is not known, because your code cannot be read. " in done.stderr
+    with_jobs(ready, "archive-grib-files")
+    monkeypatch.setenv("SENTRY_AUTH_TOKEN", "secret")
+    assert "notice:" not in ready.init("--check").stderr
 
 
 def test_settings_of_the_shell_do_not_hide_what_the_repository_lacks(
