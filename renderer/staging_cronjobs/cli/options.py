@@ -60,7 +60,7 @@ Datasets = Annotated[
     typer.Option(help="package.module:ATTRIBUTE, a catalogue file, or - for stdin. Repeatable. Default: the setting."),
 ]
 SkipJob = Annotated[list[str] | None, typer.Option(help="Key of a job to leave out. Repeatable.")]
-Paused = Annotated[bool, typer.Option("--paused", help="Suspend all jobs until `staging resume`.")]
+Paused = Annotated[bool, typer.Option("--paused", help="Suspend all jobs until somebody resumes them.")]
 AllowDirty = Annotated[
     bool, typer.Option("--allow-dirty", help="Deploy changes that are not committed. The release records `-dirty`.")
 ]

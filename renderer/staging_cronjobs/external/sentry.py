@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
+from ..model import command_line
 from ..model.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def connect(settings: Settings, token: str) -> Project | None:
     missing = {"sentry-org": settings.sentry_org, "sentry-project": settings.sentry_project, "SENTRY_AUTH_TOKEN": token}
     if absent := [name for name, value in missing.items() if not value]:
         raise Usage(
-            f"Sentry settings are incomplete: missing {' and '.join(absent)}. Set what is missing, or pass "
-            "--keep-monitors to keep the monitors"
+            f"Sentry settings are incomplete: missing {' and '.join(absent)}. Set what is missing, or "
+            f"{command_line.with_option('--keep-monitors')} to keep the monitors"
         )
     for name in ("sentry-org", "sentry-project"):
         if not NAME.fullmatch(missing[name]):

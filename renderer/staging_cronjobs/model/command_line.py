@@ -34,8 +34,8 @@ def at(namespace: str, context: str) -> Generator[None, None, None]:
 
 
 def staging(*words: str) -> str:
-    """A command of `staging`, for a shell."""
-    return shlex.join(("staging", *words, *PLACE.get()))
+    """A command of `staging`, for a shell; whoever calls their own program has it by uv."""
+    return shlex.join((*(("uv", "run") if PROGRAM.get() else ()), "staging", *words, *PLACE.get()))
 
 
 def cleanup(dataset_id: str, version: str, *target: str) -> str:
@@ -44,3 +44,8 @@ def cleanup(dataset_id: str, version: str, *target: str) -> str:
         return staging("cleanup", *target)
     named = ("--dataset-id", dataset_id, "--version", version)
     return f"{program} {shlex.join((CLEANUP, *named, *PLACE.get()))}"
+
+
+def with_option(option: str) -> str:
+    """What to do to clean up with an option that the mounted command does not have."""
+    return f"run `{staging('cleanup')}` with {option}" if PROGRAM.get() else f"pass {option}"

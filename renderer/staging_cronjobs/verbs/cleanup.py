@@ -91,7 +91,8 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
             plan.checkout.delete_branch(branch, plan.head)
         except Outside as error:
             raise Outside(
-                f"{error}. The cluster was not touched. Allow the deletion, or pass --keep-branch to keep the branch."
+                f"{error}. The cluster was not touched. Allow the deletion, or "
+                f"{command_line.with_option('--keep-branch')} to keep the branch."
             ) from None
     try:
         remove(plan.cluster, plan.release, plan.project, say, drain=drain)

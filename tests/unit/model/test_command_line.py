@@ -22,7 +22,13 @@ def test_a_command_leads_where_this_one_was_led() -> None:
     with command_line.at("weather", ""):
         assert command_line.staging("list") == "staging list --namespace weather"
     with command_line.at("a", "b c"), command_line.within("ops"):
-        assert command_line.staging("list") == "staging list --namespace a --context 'b c'"
+        assert command_line.staging("list") == "uv run staging list --namespace a --context 'b c'"
         told = "ops cleanup-staging --dataset-id ridge-snow --version 0.2.0 --namespace a --context 'b c'"
         assert command_line.cleanup(*SNOW, *BRANCH) == told
     assert command_line.cleanup(*SNOW, *BRANCH) == OWN
+
+
+def test_an_option_that_a_mounted_command_lacks_is_given_to_the_one_that_has_it() -> None:
+    assert command_line.with_option("--keep-branch") == "pass --keep-branch"
+    with command_line.within("main"):
+        assert command_line.with_option("--keep-branch") == "run `uv run staging cleanup` with --keep-branch"

@@ -17,6 +17,7 @@ from catalogues import record
 from reference import fields_told
 from staging_cronjobs.errors import Outside, Refused, Superseded
 from staging_cronjobs.external.cluster import Cluster
+from staging_cronjobs.model import command_line
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.values import Job, Values
 from staging_cronjobs.output import markdown, printing, terminal
@@ -84,6 +85,21 @@ def test_a_projects_own_command_to_backfill_is_shown_to_be_copied() -> None:
     text = markdown.deployed(replace(OUTCOME, backfill="uv run main x --image 'a\u200bb'"), NOW)
     assert "uv run main x --image 'a\\u200bb'   # backfill the stores above\n" in text
     assert "# backfill: write" not in text
+
+
+@pytest.mark.parametrize("main", ["0.2.1", "0.1.0"])
+def test_a_program_of_their_own_names_no_command_that_it_does_not_have(
+    main: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = OUTCOME.values.model_copy(update={"suspend": True, "paused_keys": ["update"]})
+    outcome = replace(OUTCOME, values=values, main_version=main, warnings=(), notices=())
+    with command_line.within("main"):
+        terminal.deployed(outcome, as_json=False)
+        text = capsys.readouterr().out + markdown.deployed(outcome, NOW)
+    named = re.findall(r"((?:\S+ )*)staging (resume|run|rollback|cleanup|pause|list|status)\b", text)
+    assert {verb for _, verb in named} == {"resume", "run", "rollback"}
+    assert [before for before, _ in named if not before.endswith("uv run ")] == []
+    assert text.count("main cleanup-staging --dataset-id ridge-snow --version 0.2.0") == 2
 
 
 @pytest.mark.parametrize("command", ["", "uv run main x"])
