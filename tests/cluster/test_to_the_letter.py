@@ -10,14 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from acting import ROOT, uv, uv_environment
+from acting import ROOT, make_tool, uv, uv_environment
 from live import IMAGE, LABEL, Namespace, Staging
-from repositories import Repository, make_repository, stage_branch
+from repositories import Repository, make_first_user, stage_branch
 from staged import Sentry
 from staging_cronjobs import __version__
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -26,8 +26,12 @@ from terminal import Terminal
 URL = "https://git.invalid/tools/staging-cronjobs.git"  # nobody has it: git is told to take the copy instead
 SNOW = StagedVersion("ridge-snow", "0.2.0")
 TARGET = ("--dataset-id", SNOW.dataset_id, "--version", SNOW.version)
-MAIN, PROGRAM = "src/weather/__main__.py", 'main = "weather.__main__:app"'
-SETTINGS = """first-deploy = "paused"
+MAIN = "src/weather/__main__.py"
+SETTINGS = """
+[tool.staging-cronjobs]
+datasets = ["weather.datasets:DATASETS"]
+first-deploy = "paused"
+skip-jobs = ["archive-grib-files"]
 backfill = "uv run main {dataset_id} backfill-kubernetes --docker-image {image}"
 """
 GUARD = """
@@ -40,29 +44,13 @@ else:
 
 if __name__ == "__main__":
 """
-ARCHIVER = """
-
-class Archiver(BaseModel):
-    \"\"\"Has no version: it is never staged.\"\"\"
-
-    dataset_id: str = "ridge-archive"
-
-    def operational_kubernetes_resources(self, image_tag: str) -> list[CronJob]:
-        \"\"\"Its CronJobs.\"\"\"
-        job = ArchiveCronJob(name="x", schedule="5 1 * * *", image=image_tag, dataset_id=self.dataset_id)
-        return [replace(job, name="ridge-archive-archive")]
-
-
-DATASETS.append(Archiver())
-"""
 
 
 @dataclass(frozen=True)
 class Theirs:
-    """A team's repository, and the git repository that this package comes from."""
+    """A team's repository, and the commit of the git repository that this package comes from."""
 
     repository: Repository
-    tool: Path
     commit: str
     environment: Mapping[str, str]
 
@@ -78,52 +66,23 @@ class Theirs:
         return done.stdout
 
 
-def git(folder: Path, *args: str) -> str:
-    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PATH": os.environ["PATH"]}
-    who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-    done = subprocess.run(["git", *who, *args], cwd=folder, env=own, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
 @pytest.fixture(scope="module")
-def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This work tree, as it is now, as a git repository with a tag."""
-    folder = tmp_path_factory.mktemp("tool") / "staging-cronjobs.git"
-    for name in git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "Release")
-    git(folder, "tag", f"v{__version__}")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def theirs(tool: Path, tmp_path_factory: pytest.TempPathFactory) -> Theirs:
-    """With a `main` of its own, pydantic jobs, an archiver, an image in a folder, and a production workflow."""
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Theirs:
+    """Shaped like the first user's: a `main` of its own, with our two commands; it has a first commit on main."""
     folder = tmp_path_factory.mktemp("theirs")
-    repository = make_repository(folder)
-    instead = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.file://{tool}.insteadOf", "GIT_CONFIG_VALUE_0": URL}
-    own = {"UV_CACHE_DIR": str(folder / "cache"), "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(folder)}
-    theirs = Theirs(repository, tool, git(tool, "rev-parse", "HEAD"), {**uv_environment(), **own, **instead})
-    change(repository, "src/weather/kubernetes.py", "from dataclasses import", "from pydantic.dataclasses import")
-    change(repository, "src/weather/datasets.py", "import json\n", "import json\nfrom dataclasses import replace\n")
-    datasets = repository.path / "src/weather/datasets.py"
-    datasets.write_text(datasets.read_text() + ARCHIVER)
-    change(repository, MAIN, '\nif __name__ == "__main__":\n', GUARD)
-    change(repository, "pyproject.toml", "\njob-prefixes = ", f"\n{SETTINGS}job-prefixes = ")
-    change(repository, "pyproject.toml", 'weather = "weather.__main__:app"', PROGRAM)
-    change(repository, "pyproject.toml", '["typer>=0.16"]', '["typer>=0.16", "pydantic>=2.7"]')
-    repository.write("deploy/Dockerfile", "FROM scratch\n")
-    repository.write(".github/workflows/deploy-production.yml", "name: Deploy production\n")
-    repository.write(".gitignore", ".venv\n__pycache__\n")
+    tool = make_tool(folder / "staging-cronjobs.git")
+    repository = make_first_user(folder)
     repository.commit("Be as we are")
+    repository.push("main")
+    address = f"url.file://{tool.path}.insteadOf"
+    instead = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": address, "GIT_CONFIG_VALUE_0": URL}
+    own = {"UV_CACHE_DIR": str(folder / "cache"), "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(folder)}
+    theirs = Theirs(repository, tool.git("rev-parse", "HEAD"), {**uv_environment(), **own, **instead})
+    change(repository, MAIN, '\nif __name__ == "__main__":\n', GUARD)
+    repository.write("pyproject.toml", (repository.path / "pyproject.toml").read_text() + SETTINGS)
     shutil.copy(ROOT / "uv.lock", repository.path)  # uv keeps to its versions
     theirs.done("add", "--quiet", "--group", "staging", f"staging-cronjobs @ git+{URL}@v{__version__}")
-    groups = '[dependency-groups]\ndev = [{ include-group = "staging" }]\n'
-    change(repository, "pyproject.toml", "[dependency-groups]\n", groups)
+    change(repository, "pyproject.toml", "\ndev = [\n", '\ndev = [\n    { include-group = "staging" },\n')
     theirs.done("lock", "--quiet")
     theirs.done("sync", "--quiet", "--locked")
     return theirs
@@ -167,7 +126,7 @@ def test_production_installs_and_starts_without_it(theirs: Theirs, tmp_path: Pat
     assert not [*image.glob(".venv/lib/*/site-packages/staging_cronjobs*")]
     main = subprocess.run([image / ".venv/bin/main", "--help"], env=environment, capture_output=True, text=True)
     assert main.returncode == 0, main.stderr
-    assert "list-datasets" in main.stdout and "deploy-staging" not in main.stdout
+    assert "deploy-production" in main.stdout and "deploy-staging" not in main.stdout
     (installed,) = image.glob(".venv/lib/*/site-packages/weather/__main__.py")
     installed.write_text(installed.read_text().replace("except ImportError", "except ValueError"))
     main = subprocess.run([image / ".venv/bin/main", "--help"], env=environment, capture_output=True, text=True)
@@ -182,13 +141,33 @@ def test_the_workflows_install_and_run_it(theirs: Theirs) -> None:
     theirs.done("sync", "--quiet", "--locked")
 
 
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_all_of_their_datasets_can_be_staged_on_each_python(theirs: Theirs, version: str, tmp_path: Path) -> None:
+    found = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    if not (python := next(filter(None, found), None)):
+        pytest.skip(f"this machine has no Python {version}")
+    there = replace(theirs, repository=Repository(tmp_path / "weather", theirs.repository.remote))
+    shutil.copytree(theirs.repository.path, there.repository.path, ignore=shutil.ignore_patterns(".venv"))
+    there.done("sync", "--quiet", "--locked", UV_PYTHON=str(python))
+    without_cluster = {"UV_PYTHON": str(python), "KUBECONFIG": "/nonexistent"}
+    assert version in there.done("run", "--no-sync", "python", "--version", **without_cluster)
+    verdicts = json.loads(there.done("run", "--no-sync", "staging", "check", "-o", "json", **without_cluster))
+    fine = {verdict["dataset_id"] for verdict in verdicts if verdict["release"] and not verdict["problem"]}
+    assert len(fine) == 22 and {verdict["dataset_id"] for verdict in verdicts} - fine == {"glacier-ice-sources"}
+    assert "cleanup-staging" in there.done("run", "--no-sync", "main", "--help", **without_cluster)
+
+
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 def test_the_commands_of_the_plan_to_the_letter(
     theirs: Theirs, staging: Staging, live: Namespace, sentry: Sentry
 ) -> None:
     theirs.repository.commit("Stage beside production")
     theirs.repository.push("main")
-    theirs.repository.stage(SNOW.dataset_id, SNOW.version)
+    theirs.repository.git("checkout", "--quiet", "-b", SNOW.branch)
+    for name in ("src/weather/datasets.py", "src/weather/ridge_snow/templates/latest.zarr/zarr.json"):
+        change(theirs.repository, name, '"0.1.0"', f'"{SNOW.version}"')
+    theirs.repository.commit("Stage it")
+    theirs.repository.push(SNOW.branch)
     reach = {**theirs.environment, **staging.environment, **sentry.environment}
     environment = {name: value for name, value in reach.items() if name != "SENTRY_AUTH_TOKEN"}
     done = theirs.uv("run", "main", "deploy-staging", *TARGET, "--docker-image", IMAGE, **environment)
@@ -218,7 +197,7 @@ def test_pip_installs_it_whole_from_git_and_it_runs_in_any_folder(theirs: Theirs
     install = [tmp_path / "v/bin/pip", "install", "--quiet", "--no-deps", f"git+{URL}@v{__version__}"]
     subprocess.run(install, env={**os.environ, **theirs.environment}, check=True, capture_output=True)
     (package,) = tmp_path.glob("v/lib/*/site-packages/staging_cronjobs")
-    for name in git(ROOT, "ls-files", "charts/staging-cronjobs").splitlines():
+    for name in Repository(ROOT, ROOT).git("ls-files", "charts/staging-cronjobs").splitlines():
         inside = package / "chart" / Path(name).relative_to("charts/staging-cronjobs")
         assert inside.read_bytes() == (ROOT / name).read_bytes()
     for name in ("deploy", "cleanup"):

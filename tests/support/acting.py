@@ -10,14 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from controlplane import binaries
 from live import PROGRAM, Namespace, outside_environment
 from reading import read, steps
 from repositories import Repository
 from staged import Sentry
+from staging_cronjobs import __version__
 
 ROOT = Path(__file__).parents[2]
 STANDINS = Path(__file__).parent / "standins"
@@ -50,6 +54,22 @@ def uv() -> Path:
     cached = map(str, sorted(binaries.cache().glob("uv-*/bin/uv")))
     found = [os.environ.get("UV"), shutil.which("uv"), *cached]
     return next(Path(file) for file in found if file)  # make has put one into the cache, if nobody else has
+
+
+def make_tool(folder: Path) -> Repository:
+    """This work tree, as it is now, as a git repository that packages come from, with the tag of its version."""
+    tool = Repository(folder, folder)
+    names = Repository(ROOT, ROOT).git("ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    tool.git("init", "--quiet", "--template=", "--initial-branch=main")
+    tool.git("config", "user.name", "x")
+    tool.git("config", "user.email", "x@example.org")
+    tool.commit("Release")
+    tool.git("tag", f"v{__version__}")
+    return tool
 
 
 def adopt(repository: Repository, lock: Path | None = None, **settings: str) -> None:
@@ -251,6 +271,10 @@ class Hub:
         source.git("reset", "--quiet", "--hard", "FETCH_HEAD")
         for file in folder.glob(".github/workflows/*-staging.yml"):
             file.write_text(file.read_text().replace("      queue: max\n", ""))  # act does not know this key yet
+        for file in {*folder.glob(".github/workflows/*.yml")} - {*folder.glob(".github/workflows/*-staging.yml")}:
+            patterns = YAML(typ="safe").load(file)["on"]["push"]["branches"]
+            if not any(fnmatch(branch, pattern) for pattern in patterns):
+                file.unlink()  # act runs all workflows of a push, whatever the branch
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -12,12 +13,40 @@ from tempfile import mkdtemp
 from typing import Any
 
 WEATHER = Path(__file__).parent / "weather"
+FIRST_USER = Path(__file__).parent / "first_user"
 VERSIONS = "src/weather/versions.json"
 
 COMMITTED = "2026-01-05T09:00:00+00:00"  # when every commit was made, so that the same content is the same commit
 LEGACY = ("tide-level-analysis", "0.2.0")  # a version that main had before the one it has now
 NEW_DATASET = "lagoon-oxygen-forecast"  # main does not have it
 NEW_DATASET_CODE = f'DATASETS.append(UpdatedDataset(dataset_id="{NEW_DATASET}", folder="lagoon/oxygen_forecast"))'
+
+FIRST_USERS_TEST = '''"""The extra `tables` must be there, as in production's checks."""
+
+import json
+
+import pytest
+from sortedcontainers import SortedSet
+
+from weather.dataset import Dataset
+from weather.datasets import DATASETS, VERSIONS
+
+
+def test_every_dataset_has_jobs() -> None:
+    names = SortedSet(job.name for d in DATASETS for job in d.operational_kubernetes_resources("image:1"))
+    assert len(names) > len(DATASETS)
+
+
+@pytest.mark.parametrize("dataset", [d for d in DATASETS if isinstance(d, Dataset)], ids=lambda d: d.dataset_id)
+def test_every_template_has_the_version_of_the_code(dataset: Dataset) -> None:
+    template = json.loads((dataset.template_config.template_path() / "zarr.json").read_text())
+    assert template["attributes"]["dataset_version"] == VERSIONS[dataset.dataset_id]
+
+
+@pytest.mark.slow
+def test_source_files_can_be_read() -> None:
+    assert len(DATASETS) == 23
+'''
 
 
 @dataclass(frozen=True)
@@ -130,6 +159,30 @@ def make_repository(folder: Path, *, owner: str = "dynamical-demo") -> Repositor
     return repository
 
 
+def make_first_user(folder: Path) -> Repository:
+    """A repository shaped like the first user's, not committed: 22 datasets of pydantic, production by a workflow."""
+    repository = Repository(folder / "weather", folder / "remotes" / "dynamical-demo" / "weather.git")
+    shutil.copytree(FIRST_USER, repository.path, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", ".venv"))
+    repository.write("tests/test_datasets.py", FIRST_USERS_TEST)
+    code = (repository.path / "src/weather/datasets.py").read_text()
+    for dataset_id, version in re.findall(r'^ {4}"(.+)": "(.+)",$', code, re.MULTILINE):
+        attributes = {"dataset_id": dataset_id, "dataset_version": version}
+        template = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        file = f"src/weather/{dataset_id.replace('-', '_')}/templates/latest.zarr/zarr.json"
+        repository.write(file, json.dumps(template, indent=2) + "\n")
+    begin(repository)
+    return repository
+
+
+def begin(repository: Repository) -> None:
+    """git in a folder, with a remote."""
+    repository.git("init", "--quiet", "--template=", "--initial-branch=main")
+    repository.git("init", "--quiet", "--template=", "--bare", "--initial-branch=main", str(repository.remote))
+    repository.git("config", "user.name", "Weather")
+    repository.git("config", "user.email", "weather@example.org")
+    repository.git("remote", "add", "origin", str(repository.remote))
+
+
 @cache
 def _made() -> Repository:
     """What `make_repository` copies: it takes git twenty calls to make."""
@@ -137,11 +190,7 @@ def _made() -> Repository:
     atexit.register(shutil.rmtree, folder)
     repository = Repository(path=folder / "weather", remote=folder / "weather.git")
     shutil.copytree(WEATHER, repository.path, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", ".venv"))
-    repository.git("init", "--quiet", "--template=", "--initial-branch=main")
-    repository.git("init", "--quiet", "--template=", "--bare", "--initial-branch=main", str(repository.remote))
-    repository.git("config", "user.name", "Weather")
-    repository.git("config", "user.email", "weather@example.org")
-    repository.git("remote", "add", "origin", str(repository.remote))
+    begin(repository)
 
     dataset_id, legacy_version = LEGACY
     version = repository._read(VERSIONS)[dataset_id]

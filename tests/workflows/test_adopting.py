@@ -1,4 +1,4 @@
-"""docs/adopting.md, followed word for word in a repository that is made from nothing.
+"""docs/adopting.md, followed word for word: in a repository of what the guide shows, and in one like the first user's.
 
 A person's shell runs every block of the numbered steps, with the real uv, git, helm, kubectl and API server; `gh` only
 writes down how it was called, and what GitHub would do on a push is done by act.
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ import hub_answers
 from acting import CLEANUP, DEPLOY, SETTINGS, STANDINS, Hub
 from controlplane.cluster import Cluster
 from live import Namespace, outside_environment
-from repositories import Repository
+from repositories import Repository, begin, make_first_user
+from staging_cronjobs import __version__
 from staging_cronjobs.model import settings
 from staging_cronjobs.model.staged_version import StagedVersion
 from terminal import Terminal
@@ -31,8 +33,11 @@ FILES = re.compile(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILI
 STEPS = re.compile(r"^## (\d+)\. [^\n(]+ \((\d+) minutes?\)\n(.*?)(?=^## )", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+HINT = re.compile(
+    r"^(\S+) (?:runs|builds for) (`?)(.+?)\2, and it is \2(.+?)\2 in \.github/workflows/\S+\.$", re.MULTILINE
+)
 SNOW = StagedVersion("ridge-snow", "0.2.0")
-GITHUB = "https://github.com/dynamical-demo/weather.git"
+GITHUB, TOOL = "https://github.com/dynamical-demo/weather.git", "https://github.com/OWNER/staging-cronjobs"
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,23 @@ def test_the_steps_are_as_many_and_as_long_as_the_guide_says() -> None:
     assert not [step.number for step in ALL if not step.blocks or step.number not in SEEN]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What kind of repository follows the guide."""
+
+    make: Callable[[Path], Repository]
+    dockerfile: str
+    datasets: int
+    tests: str  # how they end for a person, and how in the workflow
+    tests_of_workflow: str
+    edits: int  # that what `init` says of other workflows leads to
+
+
 @dataclass
 class World:
     """A repository whose team follows the guide, and what they see."""
 
+    shape: Shape
     repository: Repository
     hub: Hub
     live: Namespace
@@ -95,31 +113,58 @@ class World:
         return {job["metadata"]["name"]: job["spec"]["suspend"] for job in found}
 
 
-@pytest.fixture
-def world(kube_cluster: ConnectedCluster, cluster: Cluster, namespace: str, programs: Path, tmp_path: Path) -> World:
-    """Nothing but the files that the guide shows, on main; the shell's kubeconfig has the test's namespace."""
-    repository = Repository(tmp_path / "weather", tmp_path / "remotes" / "dynamical-demo" / "weather.git")
+def as_shown(folder: Path) -> Repository:
+    """Nothing but the files that the guide shows."""
+    repository = Repository(folder / "weather", folder / "remotes" / "dynamical-demo" / "weather.git")
     for name, content in FILES.findall(GUIDE):
         repository.write(name, content)
     repository.write("Dockerfile", "FROM scratch\n")
-    repository.git("init", "--quiet", "--initial-branch=main")
-    repository.git("init", "--quiet", "--bare", "--initial-branch=main", str(repository.remote))
+    begin(repository)
+    return repository
+
+
+def like_the_first_users(folder: Path) -> Repository:
+    """With everything installed, as it is on their machines."""
+    repository = make_first_user(folder)
+    sync = [acting.uv(), "sync", "--quiet", "--all-extras", "--all-groups"]
+    subprocess.run(sync, cwd=repository.path, env=acting.uv_environment(), check=True)
+    return repository
+
+
+SHAPES = {
+    "as shown": Shape(as_shown, "Dockerfile", 1, "1 passed", "1 passed", 0),
+    "first user": Shape(like_the_first_users, "deploy/Dockerfile", 22, "24 passed", "23 passed, 1 deselected", 3),
+}
+
+
+@pytest.fixture(params=SHAPES)
+def world(
+    kube_cluster: ConnectedCluster,
+    cluster: Cluster,
+    namespace: str,
+    programs: Path,
+    packages: None,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> World:
+    """Their files on main; the shell's kubeconfig has the test's namespace."""
+    shape = SHAPES[request.param]
+    repository = shape.make(tmp_path)
     repository.git("config", f"url.{repository.remote}.insteadOf", GITHUB)
-    repository.git("config", "user.name", "Weather")
-    repository.git("config", "user.email", "weather@example.org")
-    repository.git("remote", "add", "origin", GITHUB)
+    repository.git("remote", "set-url", "origin", GITHUB)
     repository.commit("Add weather")
     repository.push("main")
+    acting.make_tool(repository.remote.parents[1] / TOOL.removeprefix("https://github.com/"))
     assert kube_cluster.kube_client is not None
     live = Namespace(kube_cluster.kube_client, cluster, namespace)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(docs._kubeconfig(cluster, live.name)))
     own = {"KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": cluster.environment()["KUBECACHEDIR"]}
-    return World(repository, Hub(tmp_path / "hub", repository, programs, own), live, {})
+    return World(shape, repository, Hub(tmp_path / "hub", repository, programs, own), live, {})
 
 
 @pytest.fixture
-def shell(world: World, packages: None, helm_4: Path, tmp_path: Path) -> Iterator[Terminal]:
+def shell(world: World, helm_4: Path, tmp_path: Path) -> Iterator[Terminal]:
     """A person's shell in the repository; it has all steps before it, and goes on when a key is pressed."""
     home, tools = tmp_path / "home", tmp_path / "tools"
     home.mkdir()
@@ -133,6 +178,9 @@ def shell(world: World, packages: None, helm_4: Path, tmp_path: Path) -> Iterato
         **acting.uv_environment(),
         **outside_environment(home),
         **world.hub.cluster,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{world.repository.remote.parents[1]}/OWNER/.insteadOf",
+        "GIT_CONFIG_VALUE_0": TOOL.removesuffix("staging-cronjobs"),
         "PATH": os.pathsep.join([str(tools), "/usr/bin", "/bin"]),
         "STANDINS_STATE": str(world.hub.state),
         "NO_COLOR": "1",
@@ -159,8 +207,11 @@ def test_the_guide_works_word_for_word(world: World, shell: Terminal) -> None:
 
 
 def installed(world: World) -> None:
-    assert 'name = "staging-cronjobs"' in (world.repository.path / "uv.lock").read_text()
-    assert (world.repository.path / ".venv/bin/staging").exists()
+    lock = (world.repository.path / "uv.lock").read_text()
+    assert (
+        f'name = "staging-cronjobs"\nversion = "{__version__}"\nsource = {{ git = "{TOOL}?rev=v{__version__}#' in lock
+    )
+    assert f"{__version__} (commit " in world.shown[1]
 
 
 def written(world: World) -> None:
@@ -170,12 +221,35 @@ def written(world: World) -> None:
         text = (world.repository.path / ".github/workflows" / name).read_text()
         assert "STAGING_ENVIRONMENT || 'prod'" in text
         assert "STAGING_ENVIRONMENT || 'staging'" not in text
+    assert (
+        f" DOCKERFILE: {world.shape.dockerfile}\n"
+        in (world.repository.path / f".github/workflows/{DEPLOY}").read_text()
+    )
+    assert "deploys to the environment" not in world.shown[2]  # it is the one that was named
+    assert take_over(world) == world.shape.edits
+
+
+def take_over(world: World) -> int:
+    """What the guide says of other workflows: each command and platform that is theirs goes into the parts."""
+    hints = HINT.findall(world.shown[2].replace("\r", ""))
+    for name, _, ours, theirs in hints:
+        text = (world.repository.path / name).read_text()
+        before, after = (word.replace("uv run ", "uv run --no-sync ") for word in (ours, theirs))
+        assert len(re.findall(f": {re.escape(before)}$", text, re.MULTILINE)) == 1, (before, text)
+        world.repository.write(name, text.replace(f": {before}\n", f": {after}\n"))
+    return len(hints)
 
 
 def checked(world: World) -> None:
     assert "Nothing is missing in this repository" in world.shown[3]
-    assert re.findall(r"^ridge-snow +(\S+) +update, validate +ok$", world.shown[3], re.MULTILINE) == ["0.1.0", "0.1.1"]
-    assert "1 passed" in world.shown[3]
+    assert re.findall(r"^ridge-snow +(\S+) +update, validate +ok", world.shown[3], re.MULTILINE) == ["0.1.0", "0.1.1"]
+    assert len(re.findall(r"^\S+ +[\d.]+ .* ok\s*$", world.shown[3], re.MULTILINE)) == 2 * world.shape.datasets
+    assert world.shape.tests in world.shown[3]
+    skip = re.findall(r"leave them out in \[tool.staging-cronjobs\]: (skip-jobs = \[.*\])", world.shown[3])
+    assert skip == (['skip-jobs = ["archive-grib-files"]'] if world.shape.datasets > 1 else [])
+    pyproject = (world.repository.path / "pyproject.toml").read_text()
+    for setting in skip:  # as the guide says
+        world.repository.write("pyproject.toml", f"{pyproject}{setting}\n")
 
 
 def set_up(world: World) -> None:
@@ -199,6 +273,8 @@ def on_main(world: World) -> None:
 def staged(world: World) -> None:
     run = world.hub.push(SNOW.branch)
     assert run.jobs == {"quality": "success", "image": "success", "deploy": "success"}, run.log
+    assert world.shape.tests_of_workflow in run.log
+    assert [call for call in world.hub.calls("image") if f"--file {world.shape.dockerfile} " in call]
     assert world.suspended() == {SNOW.job_name("update"): True, SNOW.job_name("validate"): True}
 
 
