@@ -82,7 +82,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Theirs:
     repository.write("pyproject.toml", (repository.path / "pyproject.toml").read_text() + SETTINGS)
     shutil.copy(ROOT / "uv.lock", repository.path)  # uv keeps to its versions
     theirs.done("add", "--quiet", "--group", "staging", f"staging-cronjobs @ git+{URL}@v{__version__}")
-    change(repository, "pyproject.toml", "\ndev = [\n", '\ndev = [\n    { include-group = "staging" },\n')
+    change(repository, "pyproject.toml", 'dev = ["pytest>=8"]', 'dev = ["pytest>=8", { include-group = "staging" }]')
     theirs.done("lock", "--quiet")
     theirs.done("sync", "--quiet", "--locked")
     return theirs

@@ -22,6 +22,7 @@ MINUTES, EDITS = 15, 3
 MAIN, MODULE, TEST = "src/weather/__main__.py", "src/weather/staging.py", "tests/test_staging.py"
 DEPLOY = ".github/workflows/deploy-staging.yml"
 BRANCH = stage_branch("ridge-snow", "0.2.0")
+TOOL = "https://github.com/OWNER/staging-cronjobs"
 NAME = 'if __name__ == "__main__":\n'
 
 CODE = '''"""Stages a version beside production, with kubectl."""
@@ -178,14 +179,21 @@ def team(tmp_path: Path, packages: None) -> Team:
     home = tmp_path / "home"
     home.mkdir()
     path = os.pathsep.join([str(acting.uv().parent), "/usr/bin", "/bin", str(Path(shutil.which("git") or "").parent)])
-    own = {**acting.uv_environment(), **outside_environment(home), "PATH": path, "KUBECONFIG": "/nonexistent"}
+    tool = acting.make_tool(tmp_path / "staging-cronjobs")
+    instead = {"GIT_CONFIG_KEY_0": f"url.file://{tool.path}.insteadOf", "GIT_CONFIG_VALUE_0": TOOL}
+    own = {**acting.uv_environment(), **outside_environment(home), "GIT_CONFIG_COUNT": "1", **instead}
+    own |= {"PATH": path, "KUBECONFIG": "/nonexistent"}
     team = Team(repository, own)
     team.change(MAIN, "from weather.datasets", f"{IMPORT}from weather.datasets")
     team.change(MAIN, NAME, COMMANDS + NAME)
     shutil.copy(acting.ROOT / "uv.lock", repository.path)  # uv keeps to its versions
+    team.types("uv lock --quiet")
     repository.commit("Stage with kubectl")
     repository.push("main")
-    repository.stage("ridge-snow", "0.2.0")  # as the old code does it
+    repository.stage("ridge-snow-forecast", "0.2.0")  # as the old code does it
+    repository.stage("ridge-snow", "0.2.0")
+    team.types("uv add --quiet sortedcontainers")  # so its lock is another one
+    repository.commit("Sort")
     repository.checkout("main")
     return team
 
@@ -203,11 +211,17 @@ def test_it_takes_three_edits_and_a_quarter_of_an_hour() -> None:
 
 def test_the_old_code_goes_step_by_step_and_old_branches_stage_with_releases(team: Team) -> None:
     blocks = [BLOCK.findall(text) for *_, text in STEPS]
-    edits = 0
+    edits, said = 0, ""
     for found in blocks:
         for language, block in found:
             if language == "bash":
-                team.types(block.replace("staging init --env", "staging init --yes --env"))
+                if BRANCH in block:  # "in each stage branch"
+                    other = team.types(block.replace("ridge-snow", "ridge-snow-forecast"))
+                    assert "CONFLICT" not in other
+                    assert team.repository.git("branch", "--show-current") == stage_branch(
+                        "ridge-snow-forecast", "0.2.0"
+                    )
+                said += team.types(block.replace("staging init --env", "staging init --yes --env"))
                 continue
             edits += 1
             if language == "py":
@@ -224,11 +238,19 @@ def test_the_old_code_goes_step_by_step_and_old_branches_stage_with_releases(tea
                 text = (team.repository.path / DEPLOY).read_text()
                 team.repository.write(DEPLOY, workflow_parts.into(text, {"quality.checks": block}))
     assert edits == EDITS
+    old = f"the old {DEPLOY}"
+    assert f"it is `uv run pytest -p no:sugar --verbose` in {old}." in said
+    assert f"it is `uv sync --all-extras --dev --locked` in {old}." in said
+    assert f"it is @v4 in {old}." in said
+    assert re.findall(r"CONFLICT .*", said) == ["CONFLICT (content): Merge conflict in uv.lock"]
 
     # The old stage branch has the new workflow and commands, its own version, and nothing of the old code.
     assert team.repository.git("branch", "--show-current") == BRANCH
     there = team.repository.git("ls-files").splitlines()
     assert DEPLOY in there and not {MODULE, TEST} & set(there)
+    assert team.repository.git("status", "--porcelain") == ""
+    lock = (team.repository.path / "uv.lock").read_text()
+    assert 'name = "sortedcontainers"' in lock and 'name = "staging-cronjobs"' in lock
     assert "yours begin quality.checks" in (team.repository.path / DEPLOY).read_text()
     assert "staging-ridge-snow-v0-2-0" in team.types(f"staging render --branch {BRANCH} --docker-image image:1")
     assert "deploy-staging" in team.types("uv run --locked python -m weather --help")
