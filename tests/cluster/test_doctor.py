@@ -49,6 +49,7 @@ class Patient:
         done = self(**environment)
         found = json.loads(done.stdout)
         assert done.code == (REFUSED if any(look["state"] == "wrong" for look in found) else 0), done.stderr
+        assert not [look for look in found if look["state"] != "ok" and not look["commands"]], "nothing mends it"
         return {look["what"]: look for look in found}
 
     def states(self, **environment: str) -> dict[str, str]:
@@ -199,31 +200,67 @@ def removed(name: str) -> Change:
 
 
 DEPLOY = ".github/workflows/deploy-staging.yml"
-VERSIONS = "src/weather/versions.json"
-ON_ONE_MACHINE = edited("uv.lock", 'registry = "https:/', 'directory = "/home')
-BROKEN: dict[str, tuple[Change, str, str]] = {
-    "workflows": (edited(DEPLOY, "v4.3.1", "v4.0.0"), "out of date", "staging init"),
-    "Dockerfile": (removed("Dockerfile"), "no such file", "staging init --dockerfile PATH"),
-    "package": (
+MAIN = "src/weather/__main__.py"
+BROKEN: dict[str, tuple[str, Change, str, str]] = {
+    "workflows": ("workflows", edited(DEPLOY, "v4.3.1", "v4.0.0"), "out of date", "staging init"),
+    "Dockerfile": ("Dockerfile", removed("Dockerfile"), "no such file", "staging init --dockerfile PATH"),
+    "a path": (
+        "package",
         edited("uv.lock", 'registry = "https:/', 'directory = "/home'),
         "neither an image nor a workflow has",
-        "",
+        'uv add --group staging "staging-cronjobs @ git+https://…@v…"',
     ),
-    "settings": (edited("pyproject.toml", "datasets =", "datasets-of-mine ="), "has no setting", ""),
-    "templates": (edited(VERSIONS, '"0.1.0"', '"0.9.0"'), "is at version", ""),
+    "settings": (
+        "settings",
+        edited("pyproject.toml", "datasets =", "datasets-of-mine ="),
+        "has no setting",
+        "${EDITOR:-vi} pyproject.toml",
+    ),
+    "datasets": (
+        "settings",
+        edited("pyproject.toml", '["weather.datasets:DATASETS"]', "[]"),
+        "must say where your datasets are",
+        'datasets = ["weather.datasets:DATASETS"]',
+    ),
+    "template": (
+        "templates",
+        edited("src/weather/versions.json", '"0.1.0"', '"0.9.0"'),
+        "is at version",
+        "staging catalogue",
+    ),
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_what_is_wrong_in_the_repository_is_told(patient: Patient, what: str) -> None:
-    change, words, command = BROKEN[what]
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_wrong_in_the_repository_is_told(patient: Patient, name: str) -> None:
+    what, change, words, command = BROKEN[name]
     change(patient)
     try:
         look = patient.seen()[what]
         assert look["state"] == "wrong" and words in look["found"], look
-        assert look["commands"] == ([command] if command else [])
+        assert look["commands"][0] == command
     finally:
         patient.repository.git("checkout", "--quiet", ".")
+
+
+def test_a_program_that_would_not_start_in_production_or_lack_our_commands_is_told(patient: Patient) -> None:
+    edited(MAIN, "app =", "from staging_cronjobs import mount\n\napp =")(patient)
+    try:
+        found = [look for look in json.loads(patient().stdout) if look["what"] == "package"]
+    finally:
+        patient.repository.git("checkout", "--quiet", ".")
+    production, people = found
+    assert {look["state"] for look in found} == {"wrong"}
+    assert f"{MAIN} line 7 imports staging_cronjobs, and production's install is without it" in production["found"]
+    assert production["commands"][:3] == ["try:", "    from staging_cronjobs import mount", "except ImportError:"]
+    assert "`uv run` does not install it" in people["found"] and people["commands"] == ["uv lock"]
+
+
+def test_a_namespace_that_main_does_not_set_is_told_with_the_line_that_sets_it(patient: Patient) -> None:
+    look = patient.seen(STAGING_NAMESPACE="")["namespace set"]
+    assert (look["state"], look["commands"]) == ("wrong", ['namespace = "default"'])
+    assert "each kubeconfig decides" in look["found"]
+    assert "namespace set" not in patient.seen()
 
 
 def test_code_that_cannot_be_imported_is_told_and_the_rest_is_looked_at(patient: Patient) -> None:

@@ -143,7 +143,7 @@ def test_the_workflows_install_and_run_it(theirs: Theirs) -> None:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_all_of_their_datasets_can_be_staged_on_each_python(theirs: Theirs, version: str, tmp_path: Path) -> None:
-    found = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python")]
+    found = [*Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), shutil.which(f"python{version}")]
     if not (python := next(filter(None, found), None)):
         pytest.skip(f"this machine has no Python {version}")
     there = replace(theirs, repository=Repository(tmp_path / "weather", theirs.repository.remote))

@@ -85,7 +85,8 @@ def _by_resource(cluster: Cluster, wanted: dict[str, set[Right]], missing: Colle
         roles = [role for role, own in wanted.items() if {(resource, verb) for verb in lacking} & own]
         told = f"this account may not {', '.join(lacking)}, which is needed to {' and to '.join(roles)}"
         if whole:
-            found.append(Look(what, UNKNOWN, f"{told}. It may {whole[0]}; whether another account may is not asked"))
+            text = f"{told}. It may {whole[0]}; whether another account may is not asked"
+            found.append(Look(what, UNKNOWN, text, _asking(cluster, resource, lacking)))
         else:
             found.append(Look(what, WRONG, told, _granting(cluster, resource, lacking)))
     return found
@@ -103,6 +104,13 @@ def _granting(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[
     role = ("role", name, f"--verb={','.join(verbs)}", f"--resource={kind}")
     binding = ("rolebinding", name, f"--role={name}", f"--user={user}")
     return tuple(shlex.join(("kubectl", "create", *what, *where)) for what in (role, binding))
+
+
+def _asking(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[str, ...]:
+    """How to ask for another account."""
+    where = [f"--namespace={cluster.namespace}", *([f"--context={cluster.context}"] if cluster.context else [])]
+    ask = ("kubectl", "auth", "can-i")
+    return tuple(shlex.join((*ask, verb, resource, "--as=USER", *where)) for verb in verbs)
 
 
 def _review(namespace: str, resource: str, verb: str) -> dict[str, object]:

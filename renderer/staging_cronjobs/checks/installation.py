@@ -34,7 +34,7 @@ def lacking(checkout: Checkout, pyproject: str, lock: str | None) -> list[str]:
     local = [place for source in (*named, *map(_source, locked)) if (place := _local(checkout.folder, source))]
     found = [
         f"{PACKAGE} is installed from {place}, which neither an image nor a workflow has. "
-        f"Run `uv add --group {GROUP} git+https://…` with the URL of its repository"
+        f'Name its repository and a tag. Run `uv add --group {GROUP} "{PACKAGE} @ git+https://…@v…"`'
         for place in local[:1]
     ]
     return found + _unguarded(checkout, project, groups)
@@ -56,7 +56,7 @@ def _unguarded(checkout: Checkout, project: Mapping[str, Any], groups: Mapping[s
     if using and defaults != "all" and not any(_includes(groups, name) for name in _strings(defaults)):
         found.append(
             f"{min(using)} uses {MODULE}, and `uv run` does not install it. "
-            f'Add {{ include-group = "{GROUP}" }} to the dependency group dev in pyproject.toml, and run `uv lock`'
+            f'Add {{ include-group = "{GROUP}" }} to the dependency group dev in pyproject.toml. Run `uv lock`'
         )
     return found
 

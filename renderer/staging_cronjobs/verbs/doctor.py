@@ -1,7 +1,9 @@
 """`staging doctor`: whether everything is there that staging needs, from this machine to GitHub. Nothing is changed."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ..checks import cluster_access, github_setup, isolation, preflight, staged_with_kubectl
@@ -18,7 +20,25 @@ from ..model.values import name_of
 from . import check, init
 
 SHOWN = 5  # datasets, of which each gets a line of its own
-INSTALL = {"helm": "https://helm.sh/docs/intro/install", "kubectl": "https://kubernetes.io/docs/tasks/tools"}
+MENDS = {  # by what was looked at, where no look of its own names a command
+    "helm": ("https://helm.sh/docs/intro/install",),
+    "kubectl": ("https://kubernetes.io/docs/tasks/tools",),
+    "git": ("https://git-scm.com/downloads",),
+    "settings": ("${EDITOR:-vi} pyproject.toml",),
+    "repository": ("git status", "git remote --verbose"),
+    "cluster": ("kubectl version",),
+    "namespace": ("kubectl get namespaces",),
+    "rights": ("kubectl auth can-i --list",),
+    "Sentry": ("read -rs SENTRY_AUTH_TOKEN && export SENTRY_AUTH_TOKEN",),
+    "datasets": ("staging catalogue",),
+    "templates": ("staging catalogue",),
+    "stores": ('store-isolation = "none"',),
+    "kubectl apply": ("kubectl get cronjobs",),
+    "package": (
+        *("try:", "    from staging_cronjobs import mount", "except ImportError:", "    pass"),
+        *("else:", "    mount(app, DATASETS)"),
+    ),
+}
 Answer = Callable[[], list[Look]]
 Read = Callable[[], list[Dataset]]
 
@@ -31,7 +51,7 @@ def look(load: Callable[[], Settings], token: str) -> list[Look]:
             answers += _project(load(), token)
         except StagingError as error:
             answers.append(_known("settings", WRONG, str(error)))
-        return [found for answer in answers for found in answer()]
+        return [_mended(found) for answer in answers for found in answer()]
 
 
 def _project(own: Settings, token: str) -> list[Answer]:
@@ -72,18 +92,19 @@ def _places(own: Settings, found: git.Checkout | None, token: str, read: Read | 
 
 def _main(own: Settings, found: git.Checkout | None) -> tuple[main_settings.Place, list[Answer]]:
     notes: list[str] = []
+    fetch = shlex.join(("git", "fetch", own.remote, own.main))
     try:
         place = main_settings.placed(own, notes.append)
     except StagingError as error:
         # No token goes to an address that main has not confirmed.
-        return main_settings.Place(without_main(own), found), [_known("main", _state(error), str(error))]
+        return main_settings.Place(without_main(own), found), [_known("main", _state(error), str(error), fetch)]
     if place.problem:
-        return place, [_known("main", UNKNOWN, place.problem)]
+        return place, [_known("main", UNKNOWN, place.problem, fetch)]
     where = f"{own.remote}/{own.main}"
     try:
         preflight.check_place(own, place.settings, where)
     except Refused as error:
-        return place, [_known("main", WRONG, str(error))]
+        return place, [_known("main", WRONG, str(error), shlex.join(("git", "diff", where, "--", "pyproject.toml")))]
     return place, [_known("main", OK, f"{where} was fetched. Its settings say where releases are")]
 
 
@@ -113,7 +134,7 @@ def _program(name: str, version: Callable[[], str]) -> list[Look]:
     try:
         return [Look(name, OK, version())]
     except Outside as error:
-        return [Look(name, WRONG, str(error), tuple(filter(None, (INSTALL.get(name),))))]
+        return [Look(name, WRONG, str(error))]
 
 
 # -- where things go ---------------------------------------------------------------------------------------------------
@@ -131,6 +152,9 @@ def _sentry(settings: Settings, token: str) -> list[Look]:
     if not token and (settings.sentry_org or settings.sentry_project):
         text = "SENTRY_AUTH_TOKEN is not set here, so the token cannot be tried. Only cleanup, pause and resume use it"
         return [Look("Sentry", UNKNOWN, text)]
+    tokens: tuple[str, ...] = (f"{settings.sentry_url}/settings/{settings.sentry_org}/developer-settings/",)
+    if not (settings.sentry_org and settings.sentry_project):
+        tokens = ('sentry-org = "my-organization"', 'sentry-project = "weather"')
     try:
         project = sentry.connect(settings, token)
         if project is None:
@@ -138,14 +162,13 @@ def _sentry(settings: Settings, token: str) -> list[Look]:
         count = len(sentry.listed(project))
         scopes = sentry.scopes(project)
     except (Usage, sentry.Denied) as error:
-        return [Look("Sentry", WRONG, str(error))]
+        return [Look("Sentry", WRONG, str(error), tokens)]
     if scopes is None:
-        return [
-            Look("Sentry", UNKNOWN, f"the token lists {count} monitors of {project}; Sentry does not tell its scopes")
-        ]
+        text = f"the token lists {count} monitors of {project}; Sentry does not tell its scopes"
+        return [Look("Sentry", UNKNOWN, text, tokens)]
     if not scopes & sentry.DELETING:
         text = f"the token lists the monitors of {project}, and cannot delete them: it lacks the scope alerts:write"
-        return [Look("Sentry", WRONG, text)]
+        return [Look("Sentry", WRONG, text, tokens)]
     return [Look("Sentry", OK, f"the token lists {count} monitors of {project}, and may delete them")]
 
 
@@ -227,7 +250,12 @@ def _several(what: str, wrong: Sequence[str], fine: str, *commands: str) -> list
         return [Look(what, OK, fine)]
     found = [told(what, WRONG, sentence, *commands) for sentence in wrong[:SHOWN]]
     more = len(wrong) - SHOWN
-    return [*found, *([Look(what, WRONG, f"{more} more")] if more > 0 else [])]
+    return [*found, *([Look(what, WRONG, f"{more} more", commands)] if more > 0 else [])]
+
+
+def _mended(found: Look) -> Look:
+    """With what mends it, or shows more of it."""
+    return found if found.commands or found.state == OK else replace(found, commands=MENDS.get(found.what, ()))
 
 
 def _begun(what: str, question: Answer) -> Answer:
@@ -248,11 +276,11 @@ def _known(what: str, state: str, sentence: str, *commands: str) -> Answer:
 
 
 def _known_all(what: str, wrong: Sequence[str]) -> Answer:
-    fine = {"workflows": "up to date", "settings": f"{TABLE} is there"}
-    commands = ("staging init",) if what in fine and wrong else ()
-    return lambda: _several(
-        what, wrong, fine.get(what, "found" if what == "Dockerfile" else "installed as it should be"), *commands
-    )
+    fine = {"workflows": "up to date", "settings": f"{TABLE} is there", "Dockerfile": "found"}
+    undecided = any(sentence.endswith(init.DATASETS) for sentence in wrong)
+    commands = {"workflows": "staging init", "settings": init.DATASETS if undecided else "staging init"}
+    named = [commands[what]] if what in commands else []
+    return lambda: _several(what, wrong, fine.get(what, "installed as it should be"), *named)
 
 
 def _state(error: StagingError) -> str:

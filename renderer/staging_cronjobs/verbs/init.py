@@ -34,6 +34,7 @@ OPTIONAL = re.compile(r"STAGING_.*|SENTRY_AUTH_TOKEN|GITHUB_TOKEN")  # set by wh
 OUTCOMES = {None: "up to date", True: "written", False: "not changed"}
 SUBJECT = r'"repo:\(.owner.login)@\(.owner.id)/\(.name)@\(.id):environment:%s"'  # what jq prints, in Actions' tokens
 PLACEHOLDER = "package.module:ATTRIBUTE"
+DATASETS = 'datasets = ["weather.datasets:DATASETS"]'
 IMAGE = "example.registry/image:tag"
 SETTINGS = Template(f"""
 {TABLE}
@@ -258,7 +259,7 @@ def _undecided(project: Project) -> list[str]:
     named = settings.load(project.checkout.folder, {}).datasets
     if named and PLACEHOLDER not in named:
         return []
-    return [f'{PYPROJECT} must say where your datasets are, such as datasets = ["weather.datasets:DATASETS"]']
+    return [f"{PYPROJECT} must say where your datasets are, such as {DATASETS}"]
 
 
 def _plain(folder: Path, name: str) -> Path:
