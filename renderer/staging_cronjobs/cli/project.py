@@ -122,8 +122,10 @@ def init_command(
         init.install(project, say, lambda question: ask(question, yes))
         project = init.look(own, *wanted)
         show_text(init.to_set(project))
-    if check and not token_from("") and (archivers := init.archivers(own)):  # user code could read the token
-        github.annotate("notice", archivers)
+    if check:
+        loaded = [init.archivers(own)] if not token_from("") else []  # user code could read the token
+        for line in filter(None, (*init.apart(project), *loaded)):
+            github.annotate("notice", line)
     if not (lacking := init.missing(project)):
         return say("Nothing is missing in this repository, and everything is up to date.")
     for line in lacking:

@@ -128,6 +128,24 @@ def lacking(project: Project) -> dict[str, list[str]]:
     return found
 
 
+def apart(project: Project) -> list[str]:
+    """Which parts that are the user's are not as this version ships them, a sentence for each file; nothing is wrong.
+
+    An update keeps them, so what it brings for these parts is only seen by a comparison.
+    """
+    found = []
+    for file in project.files[:-1]:
+        kept, ours = workflow_parts.of(file.before or "", file.name), workflow_parts.of(_shipped(file.name), file.name)
+        names = [name for name in kept.keys() & ours if _comparable(kept[name]) != _comparable(ours[name])]
+        if names:
+            compare = shlex.join(("git", "diff", "--no-index", str(_place(file.name)), file.name))
+            found.append(
+                f"{file.name} keeps your {', '.join(sorted(names))}, which this version ships otherwise. See whether "
+                f"something in it is new: `{compare}`"
+            )
+    return found
+
+
 def archivers(own: Settings) -> str:
     """What to know of jobs that write outside of a version's stores; empty where none does. It loads user code."""
     sources = [source for source in user_code.in_project(own) if source not in ("-", PLACEHOLDER)]
@@ -185,10 +203,23 @@ def needed(project: Project, *workflows: str) -> list[str]:
     return [name for name in dict.fromkeys(NAMED.findall("".join(texts))) if not OPTIONAL.fullmatch(name)]
 
 
+def _place(name: str) -> Path:
+    """Where the package has a workflow."""
+    return shipped.path(f"workflows/{Path(name).name}", name)
+
+
+def _shipped(name: str) -> str:
+    return _place(name).read_text("utf-8")
+
+
+def _comparable(part: str) -> str:
+    """A part without what `init` itself writes there, or ends of lines."""
+    return DOCKERFILE.sub(r"\1", part).replace("\r", "")
+
+
 def _workflow(name: str, before: str | None, environment: str) -> File:
     """A workflow as it should be: as it is shipped, with the parts that are the user's."""
-    text = shipped.path(f"workflows/{Path(name).name}", name).read_text("utf-8")
-    ours = _with_ends(before, ENVIRONMENT.sub(lambda _: environment, text))
+    ours = _with_ends(before, ENVIRONMENT.sub(lambda _: environment, _shipped(name)))
     kept = workflow_parts.of(before or "", name)
     return File(
         name,

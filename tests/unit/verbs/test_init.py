@@ -348,6 +348,19 @@ def test_what_stands_between_the_marks_is_kept_and_the_rest_is_brought_up_to_dat
     assert "does not stay" not in done.stderr and "none of your own changes" not in done.stderr
 
 
+def test_a_part_that_is_shipped_otherwise_is_told_with_the_comparison_and_nothing_fails(ready: Project) -> None:
+    assert "notice: .github" not in ready.init("--check").stderr
+    edit(ready, DEPLOY, TESTS, MINE)
+    edit(ready, DEPLOY, "DOCKERFILE: Dockerfile", "DOCKERFILE: pyproject.toml")
+    done = ready.init("--check")
+    told = f"^notice: {DEPLOY} keeps your quality.checks, which this version ships otherwise. .*: `(.*)`$"
+    (command,) = re.findall(told, done.stderr, re.MULTILINE)
+    assert done.code == 0
+    compared = subprocess.run(["bash", "-c", command], cwd=ready.path, capture_output=True)
+    assert compared.returncode == 1 and b"+        run: uv run --no-sync pytest -m" in compared.stdout
+    assert "ships otherwise" not in ready.init().stderr
+
+
 def test_a_part_with_nothing_in_it_stays_empty(ready: Project) -> None:
     begin, end = "      # staging: yours begin quality.checks\n", "      # staging: yours end quality.checks\n"
     inside = ready.text(DEPLOY).partition(begin)[2].partition(end)[0]
