@@ -1,6 +1,11 @@
-"""Completion as a person has it in bash: commands, options and the names of what is staged; no error is ever shown."""
+"""Completion as a person has it: commands, options and the names of what is staged; no error is ever shown.
+
+Most is tried in bash; zsh and fish have less to go wrong, and are tried where they are installed.
+"""
 
 import json
+import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -78,6 +83,38 @@ def test_where_nobody_answers_nothing_is_found_and_nothing_said(staged: Place, t
     before = time.monotonic()
     assert tab(staged, "pause", "", PATH=f"{tmp_path}:{staged.staging.environment['PATH']}") == []
     assert time.monotonic() - before < 60
+
+
+# What zsh gives a function of `compdef`, without the widgets that only an interactive shell has.
+ZSH = """
+compdef() { : }
+compadd() { [[ $1 == -- ]] && shift; print -l -- "$@" }
+_files() { : }
+eval "$(staging completion zsh)"
+words=("$@") CURRENT=$#
+_staging
+"""
+FISH = "staging completion fish | source; complete --do-complete (string join ' ' -- $argv)"
+OTHERS = {"zsh": ["-fc", ZSH, "zsh"], "fish": ["--no-config", "-c", FISH]}
+
+
+@pytest.mark.parametrize("shell", OTHERS)
+def test_other_shells_find_the_same(staged: Place, shell: str, tmp_path: Path) -> None:
+    if not (program := shutil.which(shell)):
+        pytest.skip(f"{shell} is not installed")
+    own = {**staged.staging.environment, "HOME": str(tmp_path)}
+    own["PATH"] = f"{PROGRAM.parent}:{own['PATH']}:{os.environ['PATH']}"
+    for words, found in (
+        (("pau",), ["pause"]),
+        (("list", "--kube"), ["--kube-context"]),
+        (("completion", ""), ["bash", "fish", "zsh"]),
+        (("resume", "--branch", "stage/g"), [ICE.branch]),
+        (("logs", f"{SNOW.release}-u"), [SNOW.job_name("update")]),
+    ):
+        command = [program, *OTHERS[shell], "staging", *words]
+        done = subprocess.run(command, cwd=staged.repository.path, env=own, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line for line in done.stdout.splitlines() if line] == found, words
 
 
 BAD = ["$(touch ran)", "`touch ran`", "a b", "stage/*", "\x1b[2J", "-rf", "x;touch ran", "A"]
