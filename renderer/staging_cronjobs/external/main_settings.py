@@ -23,7 +23,10 @@ def with_main(own: Settings) -> tuple[git.Checkout, Settings]:
 
     Raises `Refused` for a main that only the checked-out branch calls so.
     """
-    found = git.checkout(own)
+    return _with_main(git.checkout(own), own)
+
+
+def _with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Settings]:
     if "main" in own.given:
         found.fetch_main()
     else:
@@ -47,7 +50,7 @@ def placed(own: Settings, say: Callable[[str], object]) -> Place:
     if found is None:
         return Place(_without_main(own, say), None, f"{own.project} is in no git checkout")
     try:
-        checkout, settings = with_main(own)
+        checkout, settings = _with_main(found, own)
         return Place(settings, checkout)
     except Outside as error:
         if not found.commit_of(found.main_ref) or not ("main" in own.given or own.main == Settings().main):
@@ -81,10 +84,11 @@ def _without_main(own: Settings, say: Callable[[str], object]) -> Settings:
 
 def _confirm_main(found: git.Checkout, own: Settings) -> None:
     """A branch could call itself main in its own file, so the remote's default branch must call the same one main."""
-    commits = [found.commit_of(ref) for ref in (found.main_ref, found.default_ref)]
+    if found.commit_of(found.main_ref) == found.commit_of(found.default_ref):
+        return
     text, path = found.settings_at(found.default_ref, own.project)
     where = f"{path} on the default branch of {found.remote}"
-    if commits[0] != commits[1] and (default := rules.main_of(text, where)) != own.main:
+    if (default := rules.main_of(text, where)) != own.main:
         raise Refused(
             f"{own.project / 'pyproject.toml'} says that main is {own.main!r}, and {where} says {default!r}. "
             "Both must name production's branch. Correct one of them, or set STAGING_MAIN."
