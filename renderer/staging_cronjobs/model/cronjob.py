@@ -63,7 +63,7 @@ class CronJobMetadata(_Part):
 
 
 class CronJob(_Part):
-    metadata: CronJobMetadata = CronJobMetadata()
+    metadata: CronJobMetadata = Field(default_factory=CronJobMetadata)  # a default would be copied each time
     spec: CronJobSpec
 
 

@@ -20,8 +20,37 @@ def without_nulls(value: Any) -> Any:
 
 def unprintable(text: str) -> str:
     """What is wrong with a text that is one line of a record; empty when nothing is."""
-    found = next((char for char in text if not char.isprintable()), "")
-    return found and f"holds the character U+{ord(found):04X}, which cannot be shown: remove it"
+    if text.isprintable():
+        return ""
+    found = next(char for char in text if not char.isprintable())
+    return f"holds the character U+{ord(found):04X}, which cannot be shown: remove it"
+
+
+def carried(value: Any) -> bool:
+    """Whether a value is surely neither `too_deep` nor `unwritable`: the quick look at each of thousands of records."""
+    level = [value]
+    for _ in range(DEEPEST - 1):
+        below: list[Any] = []
+        for one in level:
+            kind = type(one)
+            if kind is str:
+                if not one.isprintable() and UNWRITABLE.search(one):
+                    return False
+            elif kind is dict:
+                for key in one:
+                    if type(key) is not str or key == "<<" or (not key.isprintable() and UNWRITABLE.search(key)):
+                        return False
+                below += one.values()
+            elif kind is list:
+                if None in one:
+                    return False
+                below += one
+            elif not (one is None or kind is bool or (kind in (int, float) and -EXACT <= one <= EXACT)):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def too_deep(value: Any) -> bool:

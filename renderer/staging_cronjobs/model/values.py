@@ -14,7 +14,7 @@ from ..errors import Refused, StagingError, suggestion
 from . import origin, schedules
 from .catalogue import Dataset
 from .cronjob import CronJobSpec, misshapen, places
-from .helm_limits import DEEPEST, too_deep, unprintable, unwritable, without_nulls
+from .helm_limits import DEEPEST, carried, too_deep, unprintable, unwritable, without_nulls
 from .origin import LONGEST
 from .staged_version import StagedVersion, shown
 
@@ -255,10 +255,11 @@ def _strange(found: Values) -> Iterator[str]:
     for key in found.paused_keys:
         staged.job_name(key)  # or it can be nobody's
     for key, job in found.jobs.items():
-        if too_deep(job.spec):
-            yield f"its job {shown(key)} is nested more than {DEEPEST} levels"
-        for problem in (*unwritable(job.model_dump()), *misshapen({"spec": job.spec})):
-            yield f"its job {shown(key)}: {problem}"
+        if not all(map(carried, (job.name, job.labels, job.annotations, job.spec))):
+            if too_deep(job.spec):
+                yield f"its job {shown(key)} is nested more than {DEEPEST} levels"
+            yield from (f"its job {shown(key)}: {problem}" for problem in unwritable(job.model_dump()))
+        yield from (f"its job {shown(key)}: {problem}" for problem in misshapen({"spec": job.spec}))
         if staged.job_name(key, indexed_workers(job.spec)) != job.name:
             yield f"its job {key} has the name {shown(job.name)}"
 

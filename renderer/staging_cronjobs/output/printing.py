@@ -62,6 +62,8 @@ def inert(text: str) -> str:
 
 def encodable(text: str, stream: TextIO) -> str:
     """Text without the characters that the stream's encoding lacks."""
+    if text.isascii():  # tables have thousands of cells
+        return text
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -76,7 +78,7 @@ def _lines(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    if text.isprintable() and not UNSEEN.search(text):
+    if text.isprintable() and (text.isascii() or not UNSEEN.search(text)):
         return text
     return "".join(c if c.isprintable() and not UNSEEN.match(c) else _escape(c) for c in text)
 

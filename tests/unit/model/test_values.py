@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from catalogues import record
 from hostile import Hostile
 from staging_cronjobs.errors import Refused
-from staging_cronjobs.model import values
+from staging_cronjobs.model import helm_limits, values
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.values import Job, Values, build, key_of, parse
 
@@ -285,6 +285,27 @@ def test_what_helm_can_carry_is_kept() -> None:
     ]
     found = built(at(cronjob(), ARGS, kept)).jobs["update"]
     assert found.spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == kept
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just("<<"),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.just("<<"), inner),
+    )
+)
+def test_the_quick_look_at_a_value_lets_nothing_pass_that_the_long_one_refuses(value: object) -> None:
+    if helm_limits.carried(value):
+        assert not list(helm_limits.unwritable(value)) and not helm_limits.too_deep(value)
+
+
+def test_the_quick_look_passes_ordinary_jobs_and_nothing_too_deep() -> None:
+    assert helm_limits.carried(cronjob())
+    deep: list[object] = []
+    for _ in range(helm_limits.DEEPEST - 1):
+        deep = [deep]
+    assert helm_limits.too_deep(deep) and not helm_limits.carried(deep)
+    (looped := deep).append(deep)
+    assert not helm_limits.carried(looped)
 
 
 def test_an_unwritable_record_is_refused_as_well() -> None:
