@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 import controlplane
 from controlplane import binaries, processes
-from controlplane.cluster import Cluster, guest, running
+from controlplane.cluster import Cluster, ControlPlane, guest, running
 from controlplane.sharing import shared
 
 TESTS = Path(controlplane.__file__).parents[1]
@@ -120,20 +120,36 @@ def programs(folder: Path) -> list[int]:
     return list(processes.running(folder.resolve()))
 
 
-def test_a_cluster_without_a_kwok_node_gets_one_and_loses_it() -> None:
-    with running() as cluster:  # not the shared one: pods of other tests would be put on that node
+@pytest.fixture(scope="module")
+def own() -> Iterator[ControlPlane]:
+    """One that no other module uses: what is done to it would be in their way."""
+    with running() as plane:
+        yield plane
 
-        def nodes() -> list[str]:
-            return cluster.kubectl("get", "nodes", "--output=name").split()
 
-        (before,) = nodes()
-        cluster.kubectl("label", before, "type-")
-        with guest(str(cluster.kubeconfig)):
-            (own,) = set(nodes()) - {before}
-            cluster.kubectl("label", own, "type=kwok")
-            with guest(str(cluster.kubeconfig)):
-                assert set(nodes()) == {before, own}
-        assert nodes() == [before]
+def test_a_cluster_without_a_kwok_node_gets_one_and_loses_it(own: ControlPlane) -> None:
+    def nodes() -> list[str]:
+        return own.kubectl("get", "nodes", "--output=name").split()
+
+    (before,) = nodes()
+    own.kubectl("label", before, "type-")
+    with guest(str(own.kubeconfig)):
+        (new,) = set(nodes()) - {before}
+        own.kubectl("label", new, "type=kwok")
+        with guest(str(own.kubeconfig)):
+            assert set(nodes()) == {before, new}
+    assert nodes() == [before]
+
+
+def test_the_api_server_starts_again_with_what_it_knew(own: ControlPlane) -> None:
+    own.kubectl("create", "configmap", "known")
+    own.stop_api_server(signal.SIGKILL)  # asked kindly, it takes its time
+    assert not own.answers()
+    own.start_api_server()
+    assert own.kubectl("get", "configmap", "known", "--output=name")
+    own.kubectl("create", "namespace", "after")
+    # The controllers have endured it.
+    wait_until(lambda: "default" in own.kubectl("get", "serviceaccounts", "--namespace", "after"), seconds=60)
 
 
 def test_those_who_work_side_by_side_share_a_cluster_until_the_last_has_left(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ NODE_LABELS = {
 OUR_NODES = {"key": "manage-nodes-with-annotation-selector", "value": "kwok.x-k8s.io/node=fake"}
 PATCHES = [
     {"name": "etcd", "extraArgs": [{"key": "unsafe-no-fsync", "value": "true"}]},  # it is never started again
+    # There is no other: it would only end itself when the API server is away for a moment.
+    {"name": "kube-controller-manager", "extraArgs": [{"key": "leader-elect", "value": "false"}]},
     # kwokctl tells kwok to manage all nodes, and then a guest's node would have two masters.
     {
         "name": "kwok-controller",
@@ -129,11 +132,23 @@ class ControlPlane(Cluster):
         with ports.reserved(binaries.cache() / "ports.lock") as block:
             config = self.folder / "kwokctl.json"
             config.write_text(json.dumps(self._config(block)))
-            self._kwokctl("create", "cluster", f"--config={config}", f"--config={STAGES}")
+            own = f"--kubeconfig={self.kubeconfig}"
+            self._kwokctl("create", "cluster", own, f"--config={config}", f"--config={STAGES}")
         add_node(self, self.folder.name.strip("."), labels={"type": "kwok"}, annotations={"kwok.x-k8s.io/node": "fake"})
 
     def stop(self) -> None:
         processes.remove(self.folder)
+
+    def stop_api_server(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the API server alone, and wait until it has ended."""
+        processes.end(self.folder, "kube-apiserver", number)
+
+    def start_api_server(self) -> None:
+        """Start it again, with what it knew, and whatever did not endure its absence."""
+        for file in self.folder.glob("kwok/clusters/*/pids/*.pid"):
+            if not list(processes.running(self.folder, file.stem)):
+                file.unlink()  # kwokctl takes a process for running until its parent has looked at how it ended
+        self._kwokctl("start", "cluster")
 
     def answers(self) -> bool:
         try:
@@ -146,7 +161,6 @@ class ControlPlane(Cluster):
             "kwokctl",
             *args,
             f"--name={self.folder.name.strip('.')}",
-            f"--kubeconfig={self.kubeconfig}",
             f"--wait={START_SECONDS}s",
             seconds=2 * START_SECONDS,
             KWOK_WORKDIR=str(self.folder / "kwok"),

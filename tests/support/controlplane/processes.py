@@ -26,10 +26,21 @@ def remove(folder: Path, seconds: float = 10) -> None:
     raise RuntimeError(f"{folder} could not be removed")
 
 
-def running(folder: Path) -> Iterator[int]:
-    """The ids of the folder's processes."""
-    for process, program in _programs():
-        if program.startswith(f"{folder}/"):
+def end(folder: Path, program: str, number: signal.Signals, seconds: float = 90) -> None:
+    """Send the folder's processes of one program a signal, and wait until they have ended."""
+    deadline = time.monotonic() + seconds
+    for process in running(folder, program):
+        os.kill(process, number)
+    while list(running(folder, program)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{program} did not end within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+def running(folder: Path, program: str = "") -> Iterator[int]:
+    """The ids of the folder's processes, or of those of one program."""
+    for process, command in _programs():
+        if command.startswith(f"{folder}/") and command.endswith(f"/{program}" if program else ""):
             yield process
 
 
