@@ -29,7 +29,7 @@ $(error python3 is older than 3.11 or missing, and so are python3.11 to python3.
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint format cluster cluster-down bench docs clean
+.PHONY: help demo test test-lowest lint format cluster cluster-down bench soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ cluster-down: ## stop it
 
 bench: $(UV) ## measure (ARGS="--write" for docs/benchmarks.md)
 	$(TOOL) tests/tools/bench.py $(ARGS)
+
+soak: $(UV) ## push and delete at random, then look for what is left (ARGS="--seed 2")
+	$(TOOL) tests/tools/soak.py $(ARGS)
 
 docs: $(UV) ## write the generated parts of the documentation
 	$(TOOL) tests/tools/docs.py --write
