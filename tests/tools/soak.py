@@ -37,6 +37,7 @@ PUSH, DELETE, BY_HAND = "push", "deletion", "cleanup by hand"
 DELETED, CLEANED = 0.2, 0.1  # how often a push is followed by the deletion, or the cleanup by hand, of some branch
 DONE, SUPERSEDED = 0, 6  # the exit codes with which a workflow does not fail
 AGAIN = (4, 5)  # those after which a person runs a failed workflow again
+ENDED, RERUN, RESTARTED = "runs that ended with {}", "runs again", "restarts of the API server"
 ATTEMPTS = 5
 DOWN = 2.0  # seconds without an API server; the controllers endure it
 TIMEOUT = "20s"  # Helm's: what a helm that lost its server has left is taken over after twice that
@@ -63,7 +64,9 @@ class Run:
 class Outcome:
     """What happened, and what is wrong at the end."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(
+        default_factory=lambda: Counter(dict.fromkeys((PUSH, DELETE, BY_HAND, RESTARTED, RERUN, ENDED.format(DONE)), 0))
+    )
     wrong: list[str] = field(default_factory=list)
 
     def table(self) -> str:
@@ -180,7 +183,7 @@ class Soak:
             plane.stop_api_server(how)
             time.sleep(DOWN)
             plane.start_api_server()
-            self.outcome.counts["restarts of the API server"] += 1
+            self.outcome.counts[RESTARTED] += 1
         except Exception as error:
             self.outcome.wrong.append(f"the API server does not start again: {error}")
         self.up.set()
@@ -219,7 +222,8 @@ class Soak:
         finally:
             shutil.rmtree(checkout)
         with self.lock:
-            self.outcome.counts[f"runs that ended with {done.code}"] += 1
+            self.outcome.counts[ENDED.format(done.code)] += 1
+            self.outcome.counts[RERUN] += run.attempt > 1
         if run.event.kind == PUSH:
             self.patiently(lambda: self.let_jobs_run(run.event.staged))
         if done.code in (DONE, SUPERSEDED):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice, takewhile
 
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
@@ -24,8 +25,14 @@ def fires(schedule: str, zone: str | None, now: datetime, count: int = 1) -> lis
 
     Empty for what cannot be told: an unknown zone, and `@every`, which counts from a CronJob's own last run.
     """
+    return [*_fires(schedule, zone, now, count)]
+
+
+@lru_cache(1000)
+def _fires(schedule: str, zone: str | None, now: datetime, count: int) -> tuple[datetime, ...]:
+    """The same, remembered: the jobs of many versions share a few schedules."""
     upcoming = _upcoming(schedule, zone, now)
-    return list(islice(upcoming, count)) if upcoming else []
+    return tuple(islice(upcoming, count)) if upcoming else ()
 
 
 def within(schedule: str, zone: str | None, now: datetime, end: datetime) -> list[datetime] | None:

@@ -12,7 +12,7 @@ from ..model.origin import by
 from ..model.status import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
-from .terminal import age, clock, console, written
+from .terminal import age, clock, console, styled
 
 if TYPE_CHECKING:
     from ..model.status import JobStanding, Problem, Standing
@@ -24,10 +24,7 @@ Line = tuple[str, str]  # text, and its style
 
 def as_table(found: "Status") -> None:
     """For people: no name and no command is ever broken, so that it can be copied."""
-    from rich.text import Text
-
-    lines = (Text(encodable(inert(text), sys.stdout), style=style) for text, style in _lines(found, console().width))
-    written(list(lines), wrap=False)
+    styled([(encodable(inert(text), sys.stdout), style) for text, style in _lines(found, console().width)])
 
 
 def as_json(found: "Status") -> None:

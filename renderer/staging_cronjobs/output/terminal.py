@@ -391,12 +391,17 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[Cell, ...]]) -> None:
             room = max(min(widths[number], NARROWEST), widths[number] - more)
             cells = [[*row[:number], _broken(row[number], room), *row[number + 1 :]] for row in cells]
             widths = _widths(cells)
-    top, *lines = ["  ".join(map(_padded, line, widths)).rstrip() for row in cells for line in _abreast(row)]
+    top, *lines = ["  ".join(map(_padded, line, widths)) for row in cells for line in _abreast(row)]
+    return styled([(top, "bold"), *((line, "") for line in lines)])
+
+
+def styled(lines: Iterable[tuple[str, str]]) -> None:
+    """Print lines, each with its style for a person; where nobody watches, without rich, which is slow with many."""
     if not _watched():
-        return write(no_command("\n".join([top, *lines])), sys.stdout)
+        return write(no_command("\n".join(text.rstrip() for text, _ in lines)), sys.stdout)
     from rich.text import Text
 
-    return written([Text(top, style="bold"), *map(Text, lines)], wrap=False)
+    return written([Text(text, style=style) for text, style in lines], wrap=False)
 
 
 def _widths(cells: Iterable[Sequence[list[str]]]) -> list[int]:

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from ..external import helm_record, kubectl, shell
@@ -112,7 +111,7 @@ def _job(key: str, cronjob: Mapping[str, Any], cluster: Cluster) -> Object:
         "last_schedule": status.get("lastScheduleTime"),
         "last_run": last_run,
         "log": kubectl.log_of(cluster, _scheduled(name, status)) if last_run == "failed" else "",
-        "next_fire": None if spec.get("suspend") else _next_fire(*when, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}"),
+        "next_fire": None if spec.get("suspend") else _next_fire(*when),
         "created": cronjob["metadata"]["creationTimestamp"],
     }
 
@@ -137,8 +136,7 @@ def _last_run(status: Mapping[str, Any]) -> str:
     return "succeeded" if succeeded and succeeded >= last else "failed" if last else ""
 
 
-@cache
-def _next_fire(schedule: str, zone: str | None, minute: str) -> str | None:
-    """When a job fires next: the jobs of many versions share a few schedules."""
-    found = schedules.fires(schedule, zone, datetime.fromisoformat(minute))
+def _next_fire(schedule: str, zone: str | None) -> str | None:
+    """When a job fires next."""
+    found = schedules.fires(schedule, zone, datetime.now(UTC).replace(second=0, microsecond=0))
     return f"{found[0]:%Y-%m-%dT%H:%M:%SZ}" if found else None
