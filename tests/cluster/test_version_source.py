@@ -8,7 +8,7 @@ from hostile import Hostile
 from live import IMAGE, Namespace, Staging
 from repositories import VERSIONS, Repository, stage_branch
 from staging_cronjobs.errors import Refused
-from staging_cronjobs.external import git
+from staging_cronjobs.external import dataset_versions, git
 from staging_cronjobs.model.settings import Settings
 
 SOURCE = f"{VERSIONS}:{{dataset_id}}"
@@ -82,9 +82,9 @@ def test_what_main_has_is_read_by_git_alone(plain: Repository, hostile: Hostile)
         return git.checkout(Settings(project=plain.path, version_source=source))
 
     versions = json.loads((plain.path / VERSIONS).read_text())
-    assert checkout().main_version("", "ridge-snow") == versions["ridge-snow"]
-    assert checkout().main_version("", "new-dataset") is None
-    assert checkout("versions/{dataset_id}.json:version").main_version("", "ridge-snow") is None
+    assert dataset_versions.of_main(checkout(), "", "ridge-snow") == versions["ridge-snow"]
+    assert dataset_versions.of_main(checkout(), "", "new-dataset") is None
+    assert dataset_versions.of_main(checkout("versions/{dataset_id}.json:version"), "", "ridge-snow") is None
     for source, sentence in (
         ("none.json:{dataset_id}", "there is no none.json on origin/main, which version-source names"),
         ("../out.json:{dataset_id}", "is outside the repository"),
@@ -92,7 +92,7 @@ def test_what_main_has_is_read_by_git_alone(plain: Repository, hostile: Hostile)
         ("v.xml:a", "It must be a JSON, TOML or Python file and a key in it"),
     ):
         with pytest.raises(Refused, match=sentence) as refused:
-            checkout(source).main_version("", "ridge-snow")
+            dataset_versions.of_main(checkout(source), "", "ridge-snow")
         hostile.tried("settings of a branch", refused.value.message)
     lfs = "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
     for text, sentence in ((lfs, "is a Git LFS pointer"), ("", "is a symbolic link")):
@@ -104,7 +104,7 @@ def test_what_main_has_is_read_by_git_alone(plain: Repository, hostile: Hostile)
         plain.commit("Break it")
         plain.push("main")
         with pytest.raises(Refused, match=sentence) as refused:
-            checkout().main_version("", "ridge-snow")
+            dataset_versions.of_main(checkout(), "", "ridge-snow")
         hostile.tried("names from git", refused.value.message)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import Refused
-from ..external import kubectl
+from ..external import dataset_versions, kubectl
 from ..external.cluster import Cluster
 from ..external.git import same_repository
 from ..external.main_settings import Place
@@ -43,7 +43,7 @@ def check_going(cluster: Cluster, place: Place, going: Values) -> None:
     there, facts, checkout = kubectl.everything(cluster), going.record, place.checkout
     if checkout and same_repository(checkout.repository, facts.repository):
         wanted = (facts.dataset_id, facts.template_path)
-        if facts.version in checkout.versions_of([wanted])[wanted].versions:
+        if facts.version in dataset_versions.on_main(checkout, [wanted])[wanted].versions:
             raise Refused(
                 f"{checkout.remote}/{checkout.main} has version {facts.version} of {facts.dataset_id} too, so "
                 f"production writes its stores, and two writers would damage them. Take the staged version away with "

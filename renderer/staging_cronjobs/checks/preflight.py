@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ..errors import Refused
+from ..external import dataset_versions
 from ..external.cluster import Cluster, plain
 from ..external.git import Checkout
 from ..model.catalogue import Dataset
@@ -68,11 +69,11 @@ def check_place(own: Settings, main: Settings, where: str) -> None:
 
 def check_template(dataset: Dataset, staged: StagedVersion, checkout: Checkout) -> str:
     """The template's path, when both the code and the template on this branch have the version that it names."""
-    needed = checkout.source is None or checkout.source.needs_template
+    needed = (source := dataset_versions.source_of(checkout)) is None or source.needs_template
     if dataset.version is None or (needed and dataset.template_path is None):
         raise Refused(f"dataset {dataset.dataset_id} has no version and template. It cannot be staged.")
     _check_version(dataset.version, staged, "the code")
-    version, where = checkout.version_in_tree(dataset.template_path, staged.dataset_id)
+    version, where = dataset_versions.in_tree(checkout, dataset.template_path, staged.dataset_id)
     _check_version(version, staged, where)
     return dataset.template_path or ""
 

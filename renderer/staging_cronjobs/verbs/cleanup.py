@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..checks import ownership
 from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm_record, kubectl, sentry, shell
+from ..external import dataset_versions, git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..external.sentry import Monitor
@@ -142,7 +142,7 @@ def against_deleting(settings: Settings, plan: Plan) -> str:
             raise Outside(f"{settings.project} is no checkout of {facts.repository}.")
         checkout.fetch_main()
         wanted = (facts.dataset_id, facts.template_path)
-        if (found := checkout.versions_of([wanted])[wanted]).problem:
+        if (found := dataset_versions.on_main(checkout, [wanted])[wanted]).problem:
             raise Refused(found.problem)
     except StagingError as error:
         return f"These may be production's stores now, so check before you delete them. Main could not be read: {error}"
@@ -230,7 +230,7 @@ def promoted(settings: Settings, say: Say) -> Targets:
         cluster.require_namespace()
     found: dict[StagedVersion, Release | str] = {}
     recorded = [release.values.record for release in listed]
-    main = checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in recorded})
+    main = dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in recorded})
     for release, facts in zip(listed, recorded, strict=True):
         own = git.same_repository(facts.repository, checkout.repository)
         there = main[facts.dataset_id, facts.template_path]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..checks import isolation, ownership, preflight, staged_with_kubectl
 from ..errors import AGAIN, Outside, StagingError, Superseded, Unfinished, Usage
 from ..external import cluster as clusters
-from ..external import git, helm, helm_record, kubectl, main_settings, shell
+from ..external import dataset_versions, git, helm, helm_record, kubectl, main_settings, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release, Revision
 from ..model import backfill, catalogue, command_line, diff, values
@@ -188,7 +188,9 @@ def _compared(place: _Place, datasets: list[Dataset]) -> _Code:
     """The staged dataset, once its version is the branch's and not main's."""
     staged, checkout = place.staged, place.checkout
     dataset = catalogue.find(datasets, staged.dataset_id)
-    main_version = checkout.main_version(preflight.check_template(dataset, staged, checkout), staged.dataset_id)
+    main_version = dataset_versions.of_main(
+        checkout, preflight.check_template(dataset, staged, checkout), staged.dataset_id
+    )
     preflight.check_main(staged, place.main, main_version)
     return _Code(datasets, dataset, main_version)
 
@@ -201,7 +203,9 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     ours = {name: there[name] for job in new.jobs.values() if (name := job.name) in there}
     if code.main_version is None:
         running = {cronjob["metadata"]["name"] for cronjob in theirs.values()}
-        preflight.check_new(staged, place.main, place.checkout.templates_on_main(staged.dataset_id), running)
+        preflight.check_new(
+            staged, place.main, dataset_versions.templates_on_main(place.checkout, staged.dataset_id), running
+        )
     staged_with_kubectl.check_stopped(
         there, staged, code.datasets, settings, lambda names: kubectl.running(cluster, names, "")
     )

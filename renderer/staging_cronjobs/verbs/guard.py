@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import AGAIN, Outside, StagingError, Unfinished
-from ..external import git, helm_record, kubectl
+from ..external import dataset_versions, git, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..model.settings import Settings
@@ -78,7 +78,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
         facts = release.values.record
         own = git.same_repository(facts.repository, checkout.repository)
         try:
-            found = checkout.version_here(facts.template_path, facts.dataset_id)
+            found = dataset_versions.here(checkout, facts.template_path, facts.dataset_id)
         except StagingError as error:
             problems += [f"{release.name} cannot be compared with main: {error}"] if own else []
             continue

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..external import helm_record, kubectl
 from ..external.cluster import Cluster
-from ..external.git import Checkout, OnMain
+from ..external.dataset_versions import OnMain
+from ..external.git import Checkout
 from ..model import runs, schedules
 from ..model.command_line import staging
 from ..model.status import UNKNOWN, JobStanding, Problem, Standing

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ..errors import StagingError
-from ..external import git, helm_record, kubectl, sentry
+from ..external import dataset_versions, git, helm_record, kubectl, sentry
 from ..external.cluster import Cluster
 from ..external.git import Checkout
 from ..external.helm_record import Release
@@ -51,7 +51,7 @@ class _World:
     pods: Mapping[str, Sequence[Object]] | None = None  # by their Job
     branches: Mapping[str, str] | None = None
     behind: Mapping[str, int] | None = None
-    main: Mapping[git.Wanted, git.OnMain] | None = None
+    main: Mapping[dataset_versions.Wanted, dataset_versions.OnMain] | None = None
     monitors: Mapping[str, str] | None = None
 
     def ours(self, repository: str) -> bool:
@@ -101,7 +101,9 @@ def _asked(
         ours = [facts for release in releases if world.ours((facts := release.values.record).repository)]
         commits = {facts.commit.removesuffix("-dirty") for facts in ours}
         world.branches = asked(checkout.stage_branches)
-        world.main = asked(lambda: checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in ours}))
+        world.main = asked(
+            lambda: dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in ours})
+        )
         world.behind = asked(lambda: checkout.behind(commits))
     if project and (there := asked(lambda: sentry.listed(project))) is not None:
         world.monitors = {monitor.slug: ", ".join(monitor.states) or "active" for monitor in there}
@@ -154,7 +156,7 @@ def _standing(release: Release, world: _World) -> Standing:
     return replace(found, problems=tuple(problems), notes=tuple(mismatches.notes(seen, command)))
 
 
-def _version(there: git.OnMain, staged: str) -> str | None:
+def _version(there: dataset_versions.OnMain, staged: str) -> str | None:
     """The version on main; where several templates have the dataset's id, the staged one if it is among them."""
     if there.problem:
         return UNREADABLE

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import StagingError, Unfinished
-from ..external import git, helm_record, kubectl, sentry, shell
+from ..external import dataset_versions, git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..external.sentry import Monitor
@@ -42,7 +42,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     if not (names.releases or names.unproven):
         cluster.require_namespace()
     recorded = [release.values.record for release in names.releases]
-    main = checkout.versions_of({(facts.dataset_id, facts.template_path) for facts in recorded})
+    main = dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in recorded})
     staged: set[str] = set()
     found: dict[str, list[Finding]] = {}
     job_names: set[str] = set()
@@ -146,7 +146,7 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     return [replace(found[0], detail="; ".join(f.detail for f in found))] if found else []
 
 
-def _of_main(release: Release, main: Mapping[git.Wanted, git.OnMain]) -> list[Finding]:
+def _of_main(release: Release, main: Mapping[dataset_versions.Wanted, dataset_versions.OnMain]) -> list[Finding]:
     facts = release.values.record
     there = main[facts.dataset_id, facts.template_path]
     if there.problem:

@@ -10,7 +10,7 @@ import pytest
 from hostile import Hostile
 from repositories import Repository, make_repository, stage_branch
 from staging_cronjobs.errors import Outside, Refused, Usage
-from staging_cronjobs.external import git, main_settings, shell
+from staging_cronjobs.external import dataset_versions, git, main_settings, shell
 from staging_cronjobs.external.git import Checkout, owner_and_name
 from staging_cronjobs.model.settings import Settings, given, load
 
@@ -106,14 +106,14 @@ def test_no_work_tree_and_no_remote_are_told(shared: Repository, tmp_path: Path)
 
 
 def test_fetch_main_sees_what_was_pushed_meanwhile(checkout: Checkout, repository: Repository, tmp_path: Path) -> None:
-    assert checkout.main_version(HARBOR, WIND) == "0.2.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.2.0"
     other = elsewhere(repository, tmp_path)
     other.bump("harbor-wind-forecast", "0.3.0")
     other.commit()
     other.push("main")
-    assert checkout.main_version(HARBOR, WIND) == "0.2.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.2.0"
     checkout.fetch_main()
-    assert checkout.main_version(HARBOR, WIND) == "0.3.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.3.0"
     assert repository.git("rev-parse", "HEAD") != repository.remote_head("main")
 
 
@@ -124,7 +124,7 @@ def test_fetch_main_follows_a_main_that_was_rewritten(checkout: Checkout, reposi
     repository.git("push", "--quiet", "--force", "origin", "main")
     repository.git("update-ref", "refs/remotes/origin/main", old)
     checkout.fetch_main()
-    assert checkout.main_version(HARBOR, WIND) == "0.9.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.9.0"
 
 
 def test_fetch_main_is_not_led_astray_by_a_tag_of_that_name(checkout: Checkout, repository: Repository) -> None:
@@ -148,8 +148,8 @@ def test_a_shallow_clone_of_one_branch_is_enough(repository: Repository, tmp_pat
     clone = elsewhere(repository, tmp_path, "--depth", "1", "--branch", BRANCH)
     found = git.checkout(Settings(project=clone.path))
     found.fetch_main()
-    assert found.main_version(HARBOR, WIND) == "0.2.0"
-    assert found.main_version(clone.template_path("ridge-snow"), "ridge-snow") == "0.1.0"
+    assert dataset_versions.of_main(found, HARBOR, WIND) == "0.2.0"
+    assert dataset_versions.of_main(found, clone.template_path("ridge-snow"), "ridge-snow") == "0.1.0"
     assert found.remote_head(BRANCH) == found.head()
     assert clone.git("rev-parse", "--is-shallow-repository") == "true"
 
@@ -160,17 +160,17 @@ def test_the_template_path_is_absolute_or_from_the_top_of_the_repository(
     monkeypatch.chdir(tmp_path)
     for path in (HARBOR, str(checkout.folder / HARBOR), f"src/../{HARBOR}"):
         assert checkout.relative(path) == HARBOR
-        assert checkout.main_version(path, WIND) == "0.2.0"
+        assert dataset_versions.of_main(checkout, path, WIND) == "0.2.0"
 
 
 def test_a_template_outside_the_repository_is_refused(checkout: Checkout, tmp_path: Path) -> None:
     for path in (str(tmp_path / "latest.zarr"), "../latest.zarr"):
         with pytest.raises(Refused, match="is outside the repository"):
-            checkout.main_version(path, WIND)
+            dataset_versions.of_main(checkout, path, WIND)
 
 
 def test_a_template_that_main_lacks_has_no_version(checkout: Checkout) -> None:
-    assert checkout.main_version(str(checkout.folder / "src/weather/lagoon/latest.zarr"), WIND) is None
+    assert dataset_versions.of_main(checkout, str(checkout.folder / "src/weather/lagoon/latest.zarr"), WIND) is None
 
 
 @pytest.mark.parametrize(
@@ -202,16 +202,16 @@ def test_a_template_on_main_that_cannot_be_read_is_refused(repository: Repositor
     checkout = git.checkout(Settings(project=repository.path))
     checkout.fetch_main()
     with pytest.raises(Refused) as caught:
-        checkout.main_version(str(checkout.folder / HARBOR), WIND)
+        dataset_versions.of_main(checkout, str(checkout.folder / HARBOR), WIND)
     assert str(caught.value).startswith(f"{HARBOR}/zarr.json on origin/main {message}")
 
 
 def test_a_main_that_was_never_fetched_is_not_one_without_the_template(checkout: Checkout) -> None:
     never = Checkout(checkout.folder, "origin", "trunk", "a/b")
     with pytest.raises(Outside, match="git failed: "):
-        never.main_version(str(checkout.folder / HARBOR), WIND)
+        dataset_versions.of_main(never, str(checkout.folder / HARBOR), WIND)
     with pytest.raises(Outside, match="git failed: "):
-        never.templates_on_main("ridge-snow")
+        dataset_versions.templates_on_main(never, "ridge-snow")
 
 
 def test_contents_that_git_cannot_get_are_not_an_absent_template(repository: Repository, tmp_path: Path) -> None:
@@ -221,15 +221,15 @@ def test_contents_that_git_cannot_get_are_not_an_absent_template(repository: Rep
     checkout = git.checkout(Settings(project=clone.path))
     shutil.rmtree(repository.remote)
     with pytest.raises(Outside, match="git failed: "):
-        checkout.main_version(str(clone.path / HARBOR), WIND)
+        dataset_versions.of_main(checkout, str(clone.path / HARBOR), WIND)
     with pytest.raises(Outside, match="git failed: "):
-        checkout.templates_on_main("harbor-wind-forecast")
+        dataset_versions.templates_on_main(checkout, "harbor-wind-forecast")
 
 
 def test_templates_on_main_carry_the_id_as_their_own(checkout: Checkout, repository: Repository) -> None:
-    assert checkout.templates_on_main("harbor-wind-forecast") == [HARBOR]
-    assert checkout.templates_on_main("harbor") == []
-    assert checkout.templates_on_main("lagoon-oxygen-forecast") == []
+    assert dataset_versions.templates_on_main(checkout, "harbor-wind-forecast") == [HARBOR]
+    assert dataset_versions.templates_on_main(checkout, "harbor") == []
+    assert dataset_versions.templates_on_main(checkout, "lagoon-oxygen-forecast") == []
     repository.write("old place/ü/zarr.json", zarr({"dataset_id": "lagoon-oxygen-forecast"}))
     repository.write("src/other/zarr.json", zarr({"source": "lagoon-oxygen-forecast", "dataset_id": "other"}))
     repository.write("src/broken/zarr.json", '"lagoon-oxygen-forecast"')
@@ -237,14 +237,14 @@ def test_templates_on_main_carry_the_id_as_their_own(checkout: Checkout, reposit
     repository.commit()
     repository.push("main")
     checkout.fetch_main()
-    assert checkout.templates_on_main("lagoon-oxygen-forecast") == ["old place/ü"]
+    assert dataset_versions.templates_on_main(checkout, "lagoon-oxygen-forecast") == ["old place/ü"]
 
 
 def test_templates_are_found_from_main_and_not_from_the_work_tree(repository: Repository) -> None:
     repository.checkout("main")
     shutil.rmtree(repository.path / HARBOR)
     below = git.checkout(Settings(project=repository.path / "src" / "weather"))
-    assert below.templates_on_main("harbor-wind-forecast") == [HARBOR]
+    assert dataset_versions.templates_on_main(below, "harbor-wind-forecast") == [HARBOR]
 
 
 def test_the_remote_head_is_that_of_exactly_this_branch(checkout: Checkout, repository: Repository) -> None:
@@ -334,7 +334,7 @@ def test_an_environment_that_names_another_repository_is_ignored(
     found = git.checkout(Settings(project=repository.path))
     assert (found.folder, found.repository) == (repository.path.resolve(), "dynamical-demo/weather")
     found.fetch_main()
-    assert found.main_version(str(found.folder / HARBOR), WIND) == "0.2.0"
+    assert dataset_versions.of_main(found, str(found.folder / HARBOR), WIND) == "0.2.0"
     assert found.head() == repository.git("rev-parse", "HEAD")
 
 
@@ -380,9 +380,9 @@ def test_a_template_of_zarr_v2_on_main_has_its_version_too(repository: Repositor
     shutil.rmtree(repository.path / HARBOR)
     repository.write(f"{HARBOR}/{name}", text)
     checkout = pushed(repository)
-    assert checkout.main_version(HARBOR, WIND) == "0.2.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.2.0"
     repository.git("mv", HARBOR, "src/moved.zarr")
-    assert pushed(repository).templates_on_main(WIND) == ["src/moved.zarr"]
+    assert dataset_versions.templates_on_main(pushed(repository), WIND) == ["src/moved.zarr"]
 
 
 @pytest.mark.parametrize("text", ["[]", "5", '{"metadata": {}}', '{"metadata": []}', POINTER])
@@ -390,7 +390,7 @@ def test_metadata_of_zarr_v2_that_cannot_be_read_is_refused(repository: Reposito
     shutil.rmtree(repository.path / HARBOR)
     repository.write(f"{HARBOR}/.zmetadata", text)
     with pytest.raises(Refused, match=r"\.zmetadata on origin/main is "):
-        pushed(repository).main_version(HARBOR, WIND)
+        dataset_versions.of_main(pushed(repository), HARBOR, WIND)
 
 
 def test_a_folder_without_metadata_is_no_new_dataset(repository: Repository) -> None:
@@ -399,7 +399,7 @@ def test_a_folder_without_metadata_is_no_new_dataset(repository: Repository) -> 
     with pytest.raises(
         Refused, match=r"latest\.zarr on origin/main has no zarr\.json, so its version cannot be compar"
     ):
-        pushed(repository).main_version(HARBOR, WIND)
+        dataset_versions.of_main(pushed(repository), HARBOR, WIND)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_what_is_no_plain_file_in_plain_folders_is_no_new_dataset(
     checkout = git.checkout(Settings(project=repository.path))
     checkout.fetch_main()
     with pytest.raises(Refused) as caught:
-        checkout.main_version("templates/latest.zarr", WIND)
+        dataset_versions.of_main(checkout, "templates/latest.zarr", WIND)
     assert str(caught.value) == (
         f"{path} on origin/main is {kind}, so templates/latest.zarr/zarr.json cannot be read there. "
         "Replace it with a plain one."
@@ -441,26 +441,26 @@ def test_a_moved_template_is_found_whatever_git_is_configured_to_print(
     repository.git("mv", "src/weather/harbor", "src/weather/sea")
     moved = HARBOR.replace("harbor", "sea")
     checkout = pushed(repository)
-    assert checkout.main_version(HARBOR, WIND) is None
-    assert checkout.templates_on_main(WIND) == [moved]
-    assert checkout.main_version(moved, WIND) == "0.2.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) is None
+    assert dataset_versions.templates_on_main(checkout, WIND) == [moved]
+    assert dataset_versions.of_main(checkout, moved, WIND) == "0.2.0"
     hostile.tried("settings of git")
 
 
 def test_a_moved_template_that_cannot_be_read_is_no_new_dataset(repository: Repository) -> None:
     repository.write("old/zarr.json", f'{{"attributes": {{"dataset_id": "{WIND}", ')
-    assert pushed(repository).templates_on_main(WIND) == ["old", HARBOR]
+    assert dataset_versions.templates_on_main(pushed(repository), WIND) == ["old", HARBOR]
     repository.write("old/zarr.json", POINTER)
     with pytest.raises(Refused, match=r"old/zarr\.json on origin/main is a Git LFS pointer"):
-        pushed(repository).templates_on_main(WIND)
+        dataset_versions.templates_on_main(pushed(repository), WIND)
 
 
 def test_a_template_at_the_top_of_the_repository(repository: Repository) -> None:
     repository.write("zarr.json", zarr({"dataset_id": "whole", "dataset_version": "1.0"}))
     checkout = pushed(repository)
-    assert checkout.main_version(str(repository.path), "whole") == "1.0"
-    assert checkout.templates_on_main("whole") == ["."]
-    assert checkout.template_here(".").version_of("whole") == "1.0"
+    assert dataset_versions.of_main(checkout, str(repository.path), "whole") == "1.0"
+    assert dataset_versions.templates_on_main(checkout, "whole") == ["."]
+    assert dataset_versions.template_here(checkout, ".").version_of("whole") == "1.0"
 
 
 # -- the template of the branch itself ---------------------------------------------------------------------------------
@@ -468,8 +468,8 @@ def test_a_template_at_the_top_of_the_repository(repository: Repository) -> None
 
 def test_the_template_of_the_work_tree_is_the_branchs_own(checkout: Checkout, repository: Repository) -> None:
     repository.bump(WIND, "0.9.0")
-    assert checkout.template_here(str(repository.path / HARBOR)).version_of(WIND) == "0.9.0"
-    assert checkout.main_version(HARBOR, WIND) == "0.2.0"
+    assert dataset_versions.template_here(checkout, str(repository.path / HARBOR)).version_of(WIND) == "0.9.0"
+    assert dataset_versions.of_main(checkout, HARBOR, WIND) == "0.2.0"
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_a_template_of_the_branch_that_cannot_be_read_is_refused(
     file = repository.path / HARBOR / "zarr.json"
     file.write_text(text) if text is not None else file.unlink()
     with pytest.raises(Refused) as caught:
-        checkout.template_here(HARBOR).version_of(WIND)
+        dataset_versions.template_here(checkout, HARBOR).version_of(WIND)
     assert str(caught.value).startswith(message)
 
 
@@ -501,7 +501,7 @@ def test_a_template_that_is_a_device_is_not_read(checkout: Checkout, repository:
     file.unlink()
     file.symlink_to("/dev/zero")
     with pytest.raises(Refused, match="there is no "):
-        checkout.template_here(HARBOR)
+        dataset_versions.template_here(checkout, HARBOR)
     hostile.tried("names from git")
 
 
@@ -515,12 +515,12 @@ def test_a_path_of_a_record_that_leads_outside_is_refused(
     (repository.path / "loop").symlink_to("loop")
     if path == "loop/x":  # a loop of links: newer Pythons take it for a path that is not there
         try:
-            assert checkout.main_version(path, WIND) is None
+            assert dataset_versions.of_main(checkout, path, WIND) is None
         except Refused as error:
             assert "is outside the repository" in str(error)
     else:
         with pytest.raises(Refused, match="is outside the repository"):
-            checkout.main_version(path, WIND)
+            dataset_versions.of_main(checkout, path, WIND)
     hostile.tried("paths of a record")
 
 
@@ -528,7 +528,7 @@ def test_a_path_of_a_record_that_leads_outside_is_refused(
     "path", [":(glob)**", ":/", ":!src", "*", "**/latest.zarr", "--help", "-z", "a\nb", "a\tb", "x" * 400]
 )
 def test_a_path_of_a_record_is_a_path_and_nothing_else(checkout: Checkout, path: str, hostile: Hostile) -> None:
-    assert checkout.main_version(path, WIND) is None
+    assert dataset_versions.of_main(checkout, path, WIND) is None
     hostile.tried("paths of a record")
 
 
@@ -588,7 +588,7 @@ def test_an_answer_that_is_no_list_of_branches_decides_nothing(
 
 def test_the_objects_of_a_listing_are_all_or_none(checkout: Checkout) -> None:
     with pytest.raises(Outside, match="git does not have all files of origin/main"):
-        checkout._contents(["0" * 40])
+        checkout.contents(["0" * 40])
 
 
 # -- what is not committed ---------------------------------------------------------------------------------------------
@@ -909,7 +909,7 @@ def test_how_far_commits_are_behind_main(checkout: Checkout, repository: Reposit
 
 def told(checkout: Checkout, *wanted: tuple[str, str]) -> list[set[str] | str]:
     """The versions that main has of each dataset, or why that cannot be told."""
-    found = checkout.versions_of(wanted)
+    found = dataset_versions.on_main(checkout, wanted)
     return [found[one].problem or {*found[one].versions} for one in wanted]
 
 
@@ -924,7 +924,7 @@ def test_the_versions_of_datasets_on_main(checkout: Checkout, repository: Reposi
     assert told(checkout, ("ridge-snow", HARBOR), (WIND, HARBOR)) == [{"0.1.0"}, {"0.2.0"}]  # another is in its place
     (said,) = told(checkout, ("broken", "gone"))
     assert "a/zarr.json on origin/main is not JSON with attributes" in said
-    assert checkout.versions_of([("broken", "a")])["broken", "a"].where == "a/zarr.json"
+    assert dataset_versions.on_main(checkout, [("broken", "a")])["broken", "a"].where == "a/zarr.json"
     assert "is outside the repository" in told(checkout, ("ridge-snow", "../elsewhere"))[0]
     assert "is the template of dataset" in told(checkout, ("new", HARBOR))[0]
     repository.write("c/zarr.json", POINTER)
@@ -939,10 +939,10 @@ def test_however_many_are_asked_for_main_is_read_in_one_go(
 ) -> None:
     asked, run = [], shell.run
     monkeypatch.setattr(shell, "run", lambda *args, **how: asked.append(args) or run(*args, **how))
-    checkout.versions_of([(f"dataset-{n}", f"gone/{n}") for n in range(20)])
+    dataset_versions.on_main(checkout, [(f"dataset-{n}", f"gone/{n}") for n in range(20)])
     assert len(asked) == 2
     for n in range(20):
-        checkout.version_here(f"gone/{n}", f"dataset-{n}")
+        dataset_versions.here(checkout, f"gone/{n}", f"dataset-{n}")
     assert len(asked) == 3
 
 
@@ -982,4 +982,4 @@ def test_the_versions_of_datasets_in_files_of_the_projects_own(repository: Repos
     ]  # one release knows where it has been moved to
     assert said(its, ("a", "t/a"), ("a", "t/b")) == [{"1.0"}, {"2.0"}]
     with pytest.raises(Refused, match=r"t/folder/v\.json on origin/main is a folder"):
-        git.checkout(Settings(project=repository.path, version_source=its)).main_version("t/folder", "a")
+        dataset_versions.of_main(git.checkout(Settings(project=repository.path, version_source=its)), "t/folder", "a")
