@@ -288,7 +288,7 @@ def rollback_command(
 
 @app.command(name="cleanup")
 @reported
-def command_line(
+def cleanup_command(
     name: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME", help="Any names: branch, release, CronJob, Job or pod.", show_default=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..model.doctor import OK, UNKNOWN, WRONG
 from .printing import encodable, inert, show_json
-from .terminal import console, written
+from .screen import console, written
 
 if TYPE_CHECKING:
     from ..model.doctor import Look

@@ -12,7 +12,7 @@ from ..model.origin import by
 from ..model.status import UNKNOWN, UNREADABLE
 from . import markdown
 from .printing import encodable, inert, show_json
-from .terminal import age, clock, console, styled
+from .screen import age, clock, console, styled
 
 if TYPE_CHECKING:
     from ..model.status import JobStanding, Problem, Standing

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from .printing import encodable, inert, show_json
-from .terminal import console, written
+from .screen import console, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.model.runs import FAILED, RUNNING, Run
 from staging_cronjobs.model.status import JobStanding, Problem, Standing
 from staging_cronjobs.output import status as shown
-from staging_cronjobs.output.terminal import age
+from staging_cronjobs.output.screen import age
 from staging_cronjobs.verbs.status import Status
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -29,7 +29,7 @@ from staging_cronjobs.model import timeline
 from staging_cronjobs.model.diff import Changes
 from staging_cronjobs.model.staged_version import StagedVersion
 from staging_cronjobs.model.values import Job, Record, Values
-from staging_cronjobs.output import github, markdown, printing, terminal
+from staging_cronjobs.output import github, markdown, printing, screen, terminal
 from staging_cronjobs.output.timeline import timeline as show_timeline
 from staging_cronjobs.verbs.check import Verdict
 from staging_cronjobs.verbs.cleanup import Plan
@@ -181,7 +181,7 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
     yield lambda: printing.show_text(text)
     yield lambda: github.annotate("warning", text)
     yield lambda: github.annotate("error", text, details=text)
-    yield lambda: terminal.table((text,), [(text,), ([text, text],)])
+    yield lambda: screen.table((text,), [(text,), ([text, text],)])
 
 
 def printed(show: Callable[[], None]) -> str:
@@ -262,13 +262,13 @@ def strings(value: object) -> Iterator[str]:
 
 def test_columns_begin_at_one_place_whatever_is_in_them() -> None:
     texts = ["ridge-snow", "\u6c17\u8c61\u5e81", "caf\xe9", "\U0001f30a", "x\x1b[31m", "e\u0301"]
-    said = printed(lambda: terminal.table(("NAME", "STORE"), [(text, "here") for text in texts]))
+    said = printed(lambda: screen.table(("NAME", "STORE"), [(text, "here") for text in texts]))
     header, *rows = said.splitlines()
     assert {cell_len(row[: row.index("here")]) for row in rows} == {header.index("STORE")}
 
 
 def test_columns_begin_at_one_place_where_the_terminal_lacks_characters() -> None:
-    code = "from staging_cronjobs.output import terminal; terminal.table(('A', 'B'), [('\\u6c17', 'x'), ('c', 'x')])"
+    code = "from staging_cronjobs.output import screen; screen.table(('A', 'B'), [('\\u6c17', 'x'), ('c', 'x')])"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True
     )
@@ -401,9 +401,9 @@ CELLS = st.text("aB 9*/:,.-\t\n\u6c17", max_size=30)
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.tuples(*[CELLS | st.lists(CELLS, max_size=3)] * n), min_size=1)))
 @example([("", "a"), ("", "")])
 @example([([], "a")])
-def test_a_table_has_every_word_whole_and_in_its_column(rows: list[tuple[terminal.Cell, ...]]) -> None:
+def test_a_table_has_every_word_whole_and_in_its_column(rows: list[tuple[screen.Cell, ...]]) -> None:
     header = ("NAME", "DETAIL", "X", "YES")[: len(rows[0])]
-    top, *lines = printed(lambda: terminal.table(header, rows)).splitlines()
+    top, *lines = printed(lambda: screen.table(header, rows)).splitlines()
     starts = [cell_len(top[: top.index(title)]) for title in header]
     for number, start in enumerate(starts):
         end = starts[number + 1] if number + 1 < len(starts) else 10**6
@@ -424,13 +424,13 @@ def columns_of(line: str, start: int, end: int) -> str:
 
 def test_words_are_broken_where_the_screen_ends_and_names_are_not() -> None:
     rows = [("n" * 50, "a few words and " * 9, "yes")]
-    lines = printed(lambda: terminal.table(("NAME", "DETAIL", "REMOVABLE"), rows)).splitlines()
-    assert len(lines) > 2 and "n" * 50 in lines[1] and max(map(len, lines)) <= terminal.WIDTH
+    lines = printed(lambda: screen.table(("NAME", "DETAIL", "REMOVABLE"), rows)).splitlines()
+    assert len(lines) > 2 and "n" * 50 in lines[1] and max(map(len, lines)) <= screen.WIDTH
 
 
 def test_a_table_that_fits_needs_no_rich() -> None:
-    code = "import sys; from staging_cronjobs.output import terminal; terminal.table(('A',), [('x',)]); "
+    code = "import sys; from staging_cronjobs.output import screen; screen.table(('A',), [('x',)]); "
     code += "print('rich' in sys.modules)"
-    here = {name: value for name, value in os.environ.items() if name not in terminal.SCREEN}
+    here = {name: value for name, value in os.environ.items() if name not in screen.SCREEN}
     done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True)
     assert done.stdout == "A\nx\nFalse\n", done.stderr
