@@ -40,8 +40,8 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     made, warnings, complaints = _tried(cluster, _objects(manifest.stdout), known)
     if not complaints:
         return made, warnings
-    told = "; ".join(f"{name}: {reason}" for name, reason in complaints.items())
-    if any(word in reason for reason in complaints.values() for word in REJECTIONS):
+    told = "; ".join(_told(name, lines) for name, lines in complaints.items())
+    if any(word in line for lines in complaints.values() for line in lines for word in REJECTIONS):
         raise Refused(f"the API server refuses jobs of {release}: {told}. Fix the dataset's code")
     raise Outside(f"{cluster}: the jobs of {release} could not be checked: {told}")
 
@@ -167,26 +167,32 @@ _REPLACE_4 = ("--force-replace", "--server-side=false")
 _UNDO_4 = ("--rollback-on-failure", "--wait=legacy")
 
 
-def _tried(cluster: Cluster, wanted: Objects, known: Collection[str]) -> tuple[Objects, list[str], dict[str, str]]:
+def _tried(
+    cluster: Cluster, wanted: Objects, known: Collection[str]
+) -> tuple[Objects, list[str], dict[str, list[str]]]:
     """The objects as the API server would have them, what it warns of, and what it has against each, by name.
 
     What exists is replaced, as the upgrade does it, so that the server sees an update; the rest is created.
     """
     made: Objects = {}
     warnings: dict[str, None] = {}  # each once
-    complaints: dict[str, str] = {}
+    complaints: dict[str, list[str]] = {}
     names = sorted(wanted)
     for some in (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)):
         asked = {n: shell.begin(partial(cluster.dry_run, "cronjobs", wanted[n], exists=n in known)) for n in some}
         for name, answer in ((name, ask()) for name, ask in asked.items()):
             lines = [line for line in answer.stderr.splitlines() if line.strip()]
             warnings |= {line.removeprefix(WARNING): None for line in lines if line.startswith(WARNING)}
-            if not answer.code:
+            if answer.code:
+                complaints[name] = [line for line in lines if not line.startswith(WARNING)]
+            else:
                 made[name] = cluster.items(answer.stdout)[0]
-                continue
-            told = [PREAMBLE.sub("", line) for line in lines if not line.startswith(WARNING)]
-            complaints[name] = ", ".join(filter(None, told))
     return made, list(warnings), complaints
+
+
+def _told(name: str, lines: Collection[str]) -> str:
+    """What the API server has against one object."""
+    return f"{name}: {', '.join(filter(None, (PREAMBLE.sub('', line) for line in lines)))}"
 
 
 def _objects(manifest: str) -> Objects:
