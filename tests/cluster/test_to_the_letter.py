@@ -205,6 +205,9 @@ def test_pip_installs_it_whole_from_git_and_it_runs_in_any_folder(theirs: Theirs
         assert inside.read_bytes() == (ROOT / ".github/workflows" / inside.name).read_bytes()
     facts = json.loads(next(package.parent.glob("staging_cronjobs-*.dist-info/direct_url.json")).read_text())
     assert facts["vcs_info"]["commit_id"] == theirs.commit
+    tell = "from staging_cronjobs.external import shipped; print(shipped.requirement())"
+    told = subprocess.run([tmp_path / "v/bin/python", "-c", tell], check=True, capture_output=True, text=True).stdout
+    assert told == f"staging-cronjobs @ git+{URL}@{theirs.commit}\n"
     done = theirs.done(
         "run", "--no-project", "--isolated", "--with", f"git+{URL}@v{__version__}", "staging", "--version"
     )

@@ -2,11 +2,13 @@
 
 import ast
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..external import shipped
 from ..external.git import Checkout
 
 PACKAGE, MODULE, GROUP = "staging-cronjobs", "staging_cronjobs", "staging"
@@ -22,7 +24,8 @@ def lacking(checkout: Checkout, pyproject: str, lock: str | None) -> list[str]:
     project = tomllib.loads(pyproject)
     groups = _table(project, "dependency-groups")
     if GROUP not in groups:
-        return [f"pyproject.toml has no dependency group staging. Run `uv add --group {GROUP} {PACKAGE}`"]
+        add = shlex.join(("uv", "add", "--group", GROUP, shipped.requirement()))
+        return [f"pyproject.toml has no dependency group {GROUP}. Run `{add}`"]
     try:
         locked = [p for p in tomllib.loads(lock or "").get("package", []) if p["name"] == PACKAGE]
     except (ValueError, KeyError, TypeError, RecursionError):

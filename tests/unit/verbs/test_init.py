@@ -729,7 +729,11 @@ def test_nothing_is_missing_in_a_repository_that_is_ready(ready: Project) -> Non
         ),
         ("uv.lock", None, "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
         ("uv.lock", ("staging-cronjobs", "other"), "uv.lock is missing, or has no staging-cronjobs. Run `uv lock`"),
-        ("pyproject.toml", (GROUP, ""), "no dependency group staging. Run `uv add --group staging staging-cronjobs`"),
+        (
+            "pyproject.toml",
+            (GROUP, ""),
+            "no dependency group staging. Run `uv add --group staging 'staging-cronjobs @ git+https://…@v…'`",
+        ),
         ("pyproject.toml", ("[tool.staging-cronjobs]", "[tool.x]"), "pyproject.toml has no [tool.staging-cronjobs]"),
         (
             "pyproject.toml",
