@@ -191,11 +191,15 @@ def deploy_version(
     """Deploy, and show what was done; with `dry_run`, what would be done, and raise what would stop it."""
     from datetime import UTC, datetime
 
-    from ..output import markdown, terminal
-    from ..verbs import deploy
+    from ..external import shell
 
     asked = {"paused": paused, "allow_dirty": allow_dirty, "dry_run": dry_run}
-    outcome = deploy.deploy(settings, staged, image, load, skip=skip or (), **asked, say=say)
+    with shell.ahead():
+        loading = shell.begin(lambda: load(staged.dataset_id))  # it takes longest: before our own imports
+        from ..output import markdown, terminal
+        from ..verbs import deploy
+
+        outcome = deploy.deploy(settings, staged, image, lambda _: loading(), skip=skip or (), **asked, say=say)
     for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
         for line in lines:
             github.annotate(kind, line)

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Outside, Refused, Usage
-from ..model import catalogue
-from ..model.catalogue import Dataset
 from ..model.settings import Settings
 from . import shell
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
+    from ..model.catalogue import Dataset
+
 LOAD_TIMEOUT = 300  # seconds that importing the user's datasets may take
 LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has under 1 MB
 OLDEST_PYTHON = (3, 7)  # that runs user_code_loader.py
 
 
-def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> list[Dataset]:
+def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> "list[Dataset]":
     """The catalogue of all `sources`: each `package.module:ATTRIBUTE`, a JSON file, or `-` for standard input.
 
     With `only`, jobs are asked of that dataset alone, so that no other dataset's code can be in the way. Raises `Usage`
@@ -38,11 +38,14 @@ def read(sources: Iterable[str], settings: Settings, image: str, only: str = "")
     objects = [s for s in sources if _is_object(s)]
     loaded = _load(objects, settings, image, only) if objects else []
     datasets = [d for s in sources if s not in objects for d in _from_text(s, _text(s))] + loaded
+    from ..model import catalogue  # late: what loads the datasets takes longest, and starts before this is imported
+
     return catalogue.unique(datasets)
 
 
-def from_objects(objects: Iterable[object], image: str, only: str) -> list[Dataset]:
+def from_objects(objects: Iterable[object], image: str, only: str) -> "list[Dataset]":
     """The catalogue of objects that are at hand already, as in a user's own program."""
+    from ..model import catalogue
     from . import user_code_loader
 
     try:
@@ -84,7 +87,9 @@ def _text(source: str) -> str:
         ) from None
 
 
-def _from_text(source: str, text: str) -> list[Dataset]:
+def _from_text(source: str, text: str) -> "list[Dataset]":
+    from ..model import catalogue
+
     name = "standard input" if source == "-" else source
     try:
         return catalogue.parse(name, json.loads(text))
@@ -92,7 +97,7 @@ def _from_text(source: str, text: str) -> list[Dataset]:
         raise Refused(f"{name} is not JSON: {error}") from None
 
 
-def _load(sources: list[str], settings: Settings, image: str, only: str) -> list[Dataset]:
+def _load(sources: list[str], settings: Settings, image: str, only: str) -> "list[Dataset]":
     """Ask a child process, so that nothing user code does (logging, signal handlers, threads) reaches us."""
     loader = Path(__file__).with_name("user_code_loader.py")
     output, noise = Path(_folder().name, "catalogue.json"), Path(_folder().name, "noise.txt")
@@ -110,6 +115,8 @@ def _load(sources: list[str], settings: Settings, image: str, only: str) -> list
         raise Outside(_ended(names, python, result.code, said)) from None
     if isinstance(value, dict):
         raise Outside(value["error"], (value.get("traceback") or "").rstrip())
+    from ..model import catalogue
+
     return catalogue.parse(names, value)
 
 
