@@ -12,7 +12,7 @@ Exit 0 is done, 1 a bug in this program, 130 interrupted, 141 when the output pi
 
 from collections.abc import Iterable
 
-AGAIN = "run the same command again to finish"
+AGAIN = "Run the same command again to finish"
 
 
 class StagingError(Exception):
@@ -56,6 +56,11 @@ class Superseded(StagingError):
     """A newer push or a deleted branch came first. Nothing was changed, or it was undone."""
 
     exit_code = 6
+
+
+def to_finish(said: object) -> str:
+    """What was said of work that is done in part, and that the same command goes on from there."""
+    return f"{str(said).rstrip('. ')}. {AGAIN}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

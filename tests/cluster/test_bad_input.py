@@ -704,7 +704,7 @@ def test_a_release_of_another_repository(world: World, tmp_path: Path) -> None:
     done = world.staging(other.path, "deploy", "--branch", branch, "--docker-image", IMAGE)
     says(done, REFUSED, f"belongs to {HARBOR[0]} v0.3.0 of dynamical-demo/weather", "of other/weather", "Clean that")
     done = world.staging(other.path, "cleanup", "--branch", branch, "--yes")
-    says(done, REFUSED, "deployed from dynamical-demo/weather", "a checkout of other/weather", "nothing was touched")
+    says(done, REFUSED, "deployed from dynamical-demo/weather", "a checkout of other/weather", "Nothing was touched")
     assert other.remote_head(branch)
 
 
@@ -720,7 +720,7 @@ def test_a_release_of_that_name_is_of_another_chart(world: World) -> None:
         world("run", *target(FOREIGN_CHART), "--key", "update"),
         world("cleanup", *target(FOREIGN_CHART), "--yes"),
     ):
-        says(done, REFUSED, f"release {release(*FOREIGN_CHART)} is not a staged version", "nothing was touched")
+        says(done, REFUSED, f"release {release(*FOREIGN_CHART)} is not a staged version", "Nothing was touched")
 
 
 def test_a_record_of_a_newer_program(world: World) -> None:
@@ -769,7 +769,7 @@ def test_a_job_that_is_not_named_and_a_log_of_no_length(world: World) -> None:
 def test_nothing_to_clean_up(world: World) -> None:
     for yes in ((), ("--yes",)):
         done = world("cleanup", *target((RIDGE, "0.2.0")), *yes)
-        says(done, REFUSED, "no release staging-ridge-snow-v0-2-0", "namespace", "nothing was touched", "right cluster")
+        says(done, REFUSED, "no release staging-ridge-snow-v0-2-0", "namespace", "Nothing was touched", "right cluster")
         assert "git push origin --delete stage/ridge-snow/v0.2.0" in done.stderr
 
 

@@ -267,7 +267,7 @@ def test_with_sentry_unwell_jobs_and_branch_go_and_a_rerun_finishes(
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: ")
     assert UNWELL[how] in last
-    assert "run the same command again to finish" in last
+    assert "Run the same command again to finish" in last
     assert live.names("cronjobs") == []
     assert repository.remote_head(RIDGE.branch) is None
     assert sentry.slugs() == [UPDATE, VALIDATE]

@@ -660,7 +660,7 @@ def an_uninstall_that_times_out_on_a_finalizer(world: World, kind: str) -> None:
     done = world.now(verb("cleanup", A), SHORT)
     assert done.code == UNFINISHED, done.stderr
     assert f"{kind.removesuffix('s')}/{name}" in done.stderr
-    assert "run the same command again" in done.stderr
+    assert "Run the same command again" in done.stderr
     assert A.release in world.shown()
     assert set(world.sentry.slugs()) == names(A, *KEYS)  # a pod that lives may still check in
     hold(world, kind, name, ())
@@ -778,7 +778,7 @@ def a_deploy_over_an_uninstall_takes_nothing_that_is_on_its_way_out(world: World
         done = world.now(verb("deploy", staged), SHORT)
         assert done.code == UNFINISHED, done.stderr
         assert f"cronjob/{name} still there after 2 s" in done.stderr
-        assert "run the same command again" in done.stderr
+        assert "Run the same command again" in done.stderr
         assert world.shown()[staged.release] == "uninstalled"
         run = world.start(f"over-{status}", *verb("deploy", staged))
         wait_until(lambda run=run: "cronjobs,jobs,pods" in "".join(run.door.calls), what="the wait")

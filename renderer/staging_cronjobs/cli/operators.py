@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import AGAIN, Outside, Refused, StagingError, Unfinished, Usage
+from ..errors import Outside, Refused, StagingError, Unfinished, Usage, to_finish
 from ..model.command_line import staging
 from ..output import github
 from ..output.github import shown
@@ -426,7 +426,7 @@ def stop_writers(paused: "Paused", wait: str, *, strict: bool, stop: bool) -> No
     if paused.failed:
         raise Unfinished(
             f"{'; '.join(paused.failed)}. Do not deploy production before that is mended: two writers would damage the "
-            f"stores. Then {AGAIN}."
+            f"stores. Then run the same command again."
         )
     if paused.running:
         more = "They are being deleted. Run the same command again" if stop else "Run it again, or pass --stop"
@@ -435,7 +435,7 @@ def stop_writers(paused: "Paused", wait: str, *, strict: bool, stop: bool) -> No
             f"stores that production would write. {more}."
         )
     if paused.unrecorded and strict:
-        raise Unfinished(f"{paused.unrecorded[0].removesuffix('.')}; {AGAIN}")
+        raise Unfinished(to_finish(paused.unrecorded[0]))
 
 
 def none_promoted(cluster: "Cluster", problems: "Sequence[str]") -> str:

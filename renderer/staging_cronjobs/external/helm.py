@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any, NoReturn
 
-from ..errors import AGAIN, Outside, Refused, Unfinished
+from ..errors import Outside, Refused, Unfinished, to_finish
 from ..model import values
 from ..model.values import Values
 from . import helm_record, shell, shipped
@@ -79,7 +79,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
         now = helm_record.find(cluster, name)
     except Outside as error:
         done = f"helm could not deploy {name}: {plain(result)}" if result.code else f"helm has deployed {name}"
-        raise Unfinished(f"{cluster}: {done}. What is there now is unknown: {error}; {AGAIN}") from None
+        raise Unfinished(to_finish(f"{cluster}: {done}. What is there now is unknown: {error}")) from None
     later = [r for r in now.revisions if r.number > (old.revision if old else 0)] if now else []
     if result.code:
         _explain(cluster, name, new, now, old, later, plain(result))
@@ -128,7 +128,7 @@ def _explain(
         if any(now.newest.manifest == r.manifest for r in old.revisions):
             raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {reason}")
         raise Outside(f"{cluster}: helm could not deploy {name}, because somebody else deployed it meanwhile: {reason}")
-    raise Unfinished(f"{cluster}: helm could not deploy {name}, nor undo it. It is {now.status}: {reason}; {AGAIN}")
+    raise Unfinished(to_finish(f"{cluster}: helm could not deploy {name}, nor undo it. It is {now.status}: {reason}"))
 
 
 def replaced(name: str, others: Collection[Revision]) -> str:

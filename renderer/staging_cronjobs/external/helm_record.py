@@ -227,7 +227,7 @@ def check(cluster: Cluster, release: Release) -> None:
         for problem in _foreign(cluster, revision):
             raise Refused(
                 f"Helm's record of release {release.name}, revision {revision.number}, has {problem}. Helm would act "
-                "on it, and no staged version has such a thing: nothing was touched. Find out who wrote it. To take "
+                "on it, and no staged version has such a thing. Nothing was touched. Find out who wrote it. To take "
                 "the release away by hand, delete its CronJobs, then the Secrets labelled "
                 f"owner=helm,name={release.name}, with kubectl"
             )
@@ -303,7 +303,7 @@ def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) ->
         raise Refused(f"Helm's record {metadata['name']!r} is not one that Helm writes")
     found = values.parse(name, config)
     if (own := found.record.staged_version.release) != name:
-        raise Refused(f"release {name} has the record of {own}: it was not made by this program; nothing was touched")
+        raise Refused(f"release {name} has the record of {own}, so this program did not make it. Nothing was touched")
     return Revision(
         int(number),
         status,

@@ -219,7 +219,7 @@ def parse(release: str, value: object) -> Values:
     """The values of an existing release. Raises `Refused` for what this program did not write or is too old to read."""
     record = value.get("record") if isinstance(value, Mapping) else None
     if not isinstance(record, Mapping):
-        raise Refused(f"release {release} is not a staged version: it has no record; nothing was touched")
+        raise Refused(f"release {release} is not a staged version, because it has no record. Nothing was touched")
     if isinstance(record.get("format"), int | float) and record["format"] > FORMAT:
         raise Refused(
             f"release {release} was made by a newer version of this program (record format {record['format']}, "

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..checks import ownership
-from ..errors import AGAIN, Outside, Refused, StagingError, Superseded, Unfinished, Usage
+from ..errors import Outside, Refused, StagingError, Superseded, Unfinished, Usage, to_finish
 from ..external import cluster as clusters
 from ..external import dataset_versions, git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
@@ -62,7 +62,7 @@ def plan(
         raise Superseded(f"there is no release {staged.release} in {cluster}: nothing is left to clean up")
     if release is None:
         raise Refused(
-            f"there is no release {staged.release} in {cluster}: nothing was touched. Is this the right cluster? "
+            f"there is no release {staged.release} in {cluster}. Nothing was touched. Is this the right cluster? "
             f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
         )
     ownership.check_own(cluster, release, release.newest.names)
@@ -71,7 +71,7 @@ def plan(
         raise Usage("--branch-deleted asks the remote for the branch, so it needs a checkout. Run it in one.")
     head = checkout.remote_head(staged.branch) if checkout else None
     if branch_deleted and head:
-        raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}: nothing was touched")
+        raise Superseded(f"branch {staged.branch} is there again, at {head[:12]}. Nothing was touched")
     found, problem = monitors.find(project, release.job_names)
     kept, running = (keep_branch, keep_monitors), tuple(kubectl.active_jobs(cluster, release))
     return Plan(cluster, release, checkout, head, project, tuple(found), problem, *kept, running)
@@ -97,7 +97,7 @@ def run(plan: Plan, say: Say, *, drain: float = 0) -> None:
     try:
         remove(plan.cluster, plan.release, plan.project, say, drain=drain)
     except Outside as error:
-        raise Unfinished(f"{error}; {AGAIN}") from None
+        raise Unfinished(to_finish(error)) from None
 
 
 def remove(cluster: Cluster, release: Release, project: sentry.Project | None, say: Say, *, drain: float = 0) -> None:
@@ -172,7 +172,7 @@ def _check_unchanged(plan: Plan, branch: str) -> None:
         )
     ownership.check_own(plan.cluster, now, now.newest.names)
     if plan.checkout and plan.head is None and (head := plan.checkout.remote_head(branch)):
-        raise Superseded(f"branch {branch} is there again, at {head[:12]}: nothing was touched")
+        raise Superseded(f"branch {branch} is there again, at {head[:12]}. Nothing was touched")
 
 
 def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
@@ -181,7 +181,7 @@ def _checkout(settings: Settings, release: Release) -> git.Checkout | None:
     if checkout and not git.same_repository(checkout.repository, repository):
         raise Refused(
             f"release {release.name} was deployed from {repository}, this is a checkout of "
-            f"{checkout.repository}: nothing was touched. Run this in the right one. {git.renamed(repository)}"
+            f"{checkout.repository}. Nothing was touched. Run this in the right one. {git.renamed(repository)}"
         )
     return checkout
 
@@ -260,7 +260,7 @@ def targets(settings: Settings, named: Sequence[str], dataset_id: str, version: 
     if not found:
         cluster.require_namespace()
         why = f" ({min(unproven)} cannot be read: `{command_line.staging('list')}` says why)" if unproven else ""
-        raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}: nothing was touched")
+        raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}. Nothing was touched")
     return Targets(cluster, found)
 
 

@@ -7,7 +7,7 @@ from string import ascii_lowercase
 from typing import Any, TypeVar
 
 from ..checks import isolation, ownership
-from ..errors import AGAIN, Outside, Refused, Unfinished, suggestion
+from ..errors import Outside, Refused, Unfinished, suggestion, to_finish
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster, plain
 from ..external.helm_record import Release
@@ -126,7 +126,7 @@ def _pause_pending(cluster: Cluster, release: Release, keys: Collection[str], sa
         upgrade(cluster, now, new, _did(True, keys))
     except (Outside, Refused) as error:
         raise Unfinished(
-            f"The CronJobs of {release.name} are suspended, but Helm's record does not say so yet. {error}; {AGAIN}"
+            to_finish(f"The CronJobs of {release.name} are suspended, but Helm's record does not say so yet. {error}")
         ) from None
     return now
 
@@ -201,7 +201,7 @@ def running(cluster: Cluster, release: Release, keys: Collection[str] = (), *, s
             kubectl.stop(cluster, jobs)
     except Outside as error:
         raise Unfinished(
-            f"release {release.name} is paused, but not all its Jobs are stopped. {error}; {AGAIN}"
+            to_finish(f"release {release.name} is paused, but not all its Jobs are stopped. {error}")
         ) from None
     return [*jobs]
 

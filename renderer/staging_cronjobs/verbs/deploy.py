@@ -371,9 +371,9 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         if not keep_record:
             removal.purge(cluster, release.name)
     except (Outside, Unfinished) as error:
-        reason = str(error).removesuffix(AGAIN).rstrip(":; ")  # this command would not go on from here
+        reason = str(error).removesuffix(AGAIN).rstrip(". ")  # this command would not go on from here
         raise Unfinished(
-            f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}; "
+            f"branch {new.branch} was deleted meanwhile, and not all of the release is gone: {reason}. "
             f"`{command_line.cleanup(new.dataset_id, new.version, '--branch', new.branch)}` finishes it"
         ) from None
 

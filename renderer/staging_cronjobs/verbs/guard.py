@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import AGAIN, Outside, StagingError, Unfinished
+from ..errors import Outside, StagingError, Unfinished, to_finish
 from ..external import dataset_versions, git, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
@@ -121,7 +121,7 @@ def pause(cluster: Cluster, conflicts: list[Conflict], limit: float, say: Say, *
     try:
         jobs = [] if failed else _wait(cluster, names, limit, say, stop=stop)
     except Outside as error:
-        raise Unfinished(f"The staged jobs are suspended, but their Jobs may still run. {error}; {AGAIN}") from None
+        raise Unfinished(to_finish(f"The staged jobs are suspended, but their Jobs may still run. {error}")) from None
     return Paused(
         [release for release in releases if release.name not in failed],
         [f"{name} is not paused: {why}" for name, why in failed.items()],

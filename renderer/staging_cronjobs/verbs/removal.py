@@ -2,7 +2,7 @@
 
 import time
 
-from ..errors import AGAIN, Outside, Superseded, Unfinished
+from ..errors import AGAIN, Outside, Superseded, Unfinished, to_finish
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
@@ -24,7 +24,7 @@ def clear(cluster: Cluster, release: Release) -> None:
         if time.monotonic() > deadline:
             shown = ", ".join(remains[:5]) + (f" and {len(remains) - 5} more" if len(remains) > 5 else "")
             raise Unfinished(
-                f"{cluster}: {shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?): "
+                f"{cluster}: {shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?). "
                 f"{AGAIN}"
             )
         time.sleep(POLL)
@@ -59,6 +59,6 @@ def _uninstall(cluster: Cluster, release: Release) -> None:
         now = helm_record.find(cluster, release.name)
         if now and now.status != "uninstalled":
             kubectl.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
-            raise Unfinished(f"{error}; {AGAIN}") from None
+            raise Unfinished(to_finish(error)) from None
         if "is forbidden" in str(error):
-            raise Unfinished(f"{error}; {AGAIN}") from None
+            raise Unfinished(to_finish(error)) from None
