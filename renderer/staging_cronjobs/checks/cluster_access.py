@@ -98,19 +98,22 @@ def _granting(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[
         user = account(cluster)
     except Outside:
         user = "USER"
-    where = [f"--namespace={cluster.namespace}", *([f"--context={cluster.context}"] if cluster.context else [])]
     name = f"staging-{resource.replace('/', '-')}"
     kind = f"{resource}.{rights.GROUPS[resource]}" if resource in rights.GROUPS else resource
     role = ("role", name, f"--verb={','.join(verbs)}", f"--resource={kind}")
     binding = ("rolebinding", name, f"--role={name}", f"--user={user}")
-    return tuple(shlex.join(("kubectl", "create", *what, *where)) for what in (role, binding))
+    return tuple(shlex.join(("kubectl", "create", *what, *_where(cluster))) for what in (role, binding))
 
 
 def _asking(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[str, ...]:
     """How to ask for another account."""
-    where = [f"--namespace={cluster.namespace}", *([f"--context={cluster.context}"] if cluster.context else [])]
     ask = ("kubectl", "auth", "can-i")
-    return tuple(shlex.join((*ask, verb, resource, "--as=USER", *where)) for verb in verbs)
+    return tuple(shlex.join((*ask, verb, resource, "--as=USER", *_where(cluster))) for verb in verbs)
+
+
+def _where(cluster: Cluster) -> list[str]:
+    """The options that lead kubectl to the same namespace."""
+    return [f"--namespace={cluster.namespace}", *([f"--context={cluster.context}"] if cluster.context else [])]
 
 
 def _review(namespace: str, resource: str, verb: str) -> dict[str, object]:

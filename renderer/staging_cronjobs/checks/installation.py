@@ -11,7 +11,7 @@ from typing import Any
 from ..external import shipped
 from ..external.git import Checkout
 
-PACKAGE, MODULE, GROUP = "staging-cronjobs", "staging_cronjobs", "staging"
+PACKAGE, MODULE, GROUP = shipped.NAME, "staging_cronjobs", "staging"
 LOCAL = ("path", "directory", "editable")  # sources that are a path, in pyproject.toml or uv.lock
 REQUIRED = re.compile(r"staging[-_.]+cronjobs(?![\w.-])", re.IGNORECASE)
 CAUGHT = re.compile(r"\b(ImportError|ModuleNotFoundError|Exception|BaseException)\b")
@@ -37,7 +37,7 @@ def lacking(checkout: Checkout, pyproject: str, lock: str | None) -> list[str]:
     local = [place for source in (*named, *map(_source, locked)) if (place := _local(checkout.folder, source))]
     found = [
         f"{PACKAGE} is installed from {place}, which neither an image nor a workflow has. "
-        f'Name its repository and a tag. Run `uv add --group {GROUP} "{PACKAGE} @ git+https://…@v…"`'
+        f'Name its repository and a tag. Run `uv add --group {GROUP} "{shipped.FROM_GIT}"`'
         for place in local[:1]
     ]
     return found + _unguarded(checkout, project, groups)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from ..errors import Refused
@@ -49,28 +50,33 @@ def check_going(cluster: Cluster, place: Place, going: Values) -> None:
                 f"production writes its stores, and two writers would damage them. Take the staged version away with "
                 f"`{command_line.staging('cleanup', '--promoted')}`."
             )
-    check_alone(going, writers(cluster, place.settings, there, (), going))
-    check_alone(going, named(going, there.values()))
+    check_alone(cluster, place.settings, there, (), going)
 
 
-def check_alone(new: Values, writers: Iterable[Writer]) -> None:
-    """Nothing else in the namespace may write one of the stores, or in one, or around one."""
-    for who, theirs in writers:
+def check_alone(
+    cluster: Cluster,
+    settings: Settings,
+    cronjobs: Mapping[str, Mapping[str, Any]],
+    datasets: Iterable[Dataset],
+    new: Values,
+) -> None:
+    """Nothing else in the namespace, whose CronJobs these are, may write one of the stores, or in one, or around one.
+
+    Raises `Refused` for a release that does not say where it writes.
+    """
+    for who, theirs in chain(_writers(cluster, settings, cronjobs, datasets, new), _named(new, cronjobs.values())):
         if url := stores.first_shared(new.record.stores, theirs):
             raise Refused(f"{who} writes {url} too. {TWO_WRITERS} Remove one of them first, or use another store.")
 
 
-def writers(
+def _writers(
     cluster: Cluster,
     settings: Settings,
     cronjobs: Mapping[str, Mapping[str, Any]],
     datasets: Iterable[Dataset],
     new: Values,
 ) -> Iterator[Writer]:
-    """What writes in the namespace beside this staged version: other releases, and the datasets that production runs.
-
-    Raises `Refused` for a release that does not say where it writes.
-    """
+    """What writes in the namespace beside this version: other releases, and the datasets that production runs."""
     release = new.record.staged_version.release
     for name, cronjob in sorted(cronjobs.items()):
         other = kubectl.release_of(cronjob)
@@ -83,7 +89,7 @@ def writers(
             yield f"production's CronJob {min(names)} of dataset {dataset.dataset_id}", dataset.stores
 
 
-def named(new: Values, cronjobs: Iterable[Mapping[str, Any]]) -> Iterator[Writer]:
+def _named(new: Values, cronjobs: Iterable[Mapping[str, Any]]) -> Iterator[Writer]:
     """The CronJobs of no release that name one of the stores in their command or variables: production's, that is."""
     for cronjob in cronjobs:
         if not kubectl.release_of(cronjob) and not staged_with_kubectl.suspended(cronjob):

@@ -199,7 +199,7 @@ def deploy_version(
         from ..output import markdown, terminal
         from ..verbs import deploy
 
-        outcome = deploy.deploy(settings, staged, image, lambda _: loading(), skip=skip or (), **asked, say=say)
+        outcome = deploy.deploy(settings, staged, image, loading, skip=skip or (), **asked, say=say)
     for kind, lines in (("warning", outcome.warnings), ("notice", outcome.notices)):
         for line in lines:
             github.annotate(kind, line)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "staging-cronjobs"
+FROM_GIT = f"{NAME} @ git+https://…@v…"  # how a project requires it, where nobody knows its address
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -17,8 +18,7 @@ def requirement() -> str:
     origin = _origin()
     if not origin:
         return NAME
-    url, revision = (origin["url"], commit()) if commit() else ("https://…", "v…")
-    return f"{NAME} @ git+{url}@{revision}"
+    return f"{NAME} @ git+{origin['url']}@{revision}" if (revision := commit()) else FROM_GIT
 
 
 def _origin() -> dict[str, Any]:

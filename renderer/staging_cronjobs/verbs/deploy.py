@@ -82,7 +82,7 @@ def deploy(
     settings: Settings,
     staged: StagedVersion,
     image: str,
-    load: Callable[[str], list[Dataset]],
+    load: Callable[[], list[Dataset]],
     *,
     paused: bool = False,
     skip: Collection[str] = (),
@@ -90,12 +90,11 @@ def deploy(
     dry_run: bool = False,
     say: Say,
 ) -> Outcome:
-    """Deploy one staged version. `load` gives the catalogue with the jobs of the dataset whose id it is given.
+    """Deploy one staged version. `load` gives the catalogue with its jobs, whose loading has begun already.
 
     With `dry_run`, every check is made and nothing is changed.
     """
     _check_image(image)
-    loading = shell.begin(lambda: load(staged.dataset_id))  # what takes longest
     say(f"fetching {settings.main} of {settings.remote}")
     place = _placed(settings, staged, allow_dirty=allow_dirty)
     cluster, settings = place.cluster, place.settings
@@ -103,7 +102,7 @@ def deploy(
     shell.begin(lambda: helm_record.find(cluster, staged.release))
     shell.begin(lambda: kubectl.everything(cluster))
     say("loading the datasets")
-    code = _compared(place, loading())
+    code = _compared(place, load())
     new = _render(settings, staged, image, code.dataset, place.checkout, skip=skip, namespace=cluster.namespace)
     isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
@@ -209,8 +208,7 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     staged_with_kubectl.check_stopped(
         there, staged, code.datasets, settings, lambda names: kubectl.running(cluster, names, "")
     )
-    isolation.check_alone(new, isolation.writers(cluster, settings, there, code.datasets, new))
-    isolation.check_alone(new, isolation.named(new, there.values()))
+    isolation.check_alone(cluster, settings, there, code.datasets, new)
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     # From here on every question is known: all of them are asked at once, and answers looked at in this order.
     shell.begin(lambda: preflight.missing(cluster, new))

@@ -2,7 +2,7 @@
 
 import time
 
-from ..errors import AGAIN, Outside, Superseded, Unfinished, to_finish
+from ..errors import Outside, Superseded, Unfinished, to_finish
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
@@ -23,10 +23,8 @@ def clear(cluster: Cluster, release: Release) -> None:
     while remains := kubectl.remains(cluster, release):
         if time.monotonic() > deadline:
             shown = ", ".join(remains[:5]) + (f" and {len(remains) - 5} more" if len(remains) > 5 else "")
-            raise Unfinished(
-                f"{cluster}: {shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?). "
-                f"{AGAIN}"
-            )
+            told = f"{shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?)"
+            raise Unfinished(to_finish(f"{cluster}: {told}"))
         time.sleep(POLL)
 
 
