@@ -5,12 +5,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import completion, operators, project
+from . import completion, control, overview, project, removal
 
 PARTS = (  # in the order of the help
-    ("Operate what is staged", operators.app),
-    ("Work on a project", project.app),
-    ("Set up your shell", completion.app),
+    ("Operate what is staged", (overview.app, control.app, removal.app)),
+    ("Work on a project", (project.app,)),
+    ("Set up your shell", (completion.app,)),
 )
 
 
@@ -21,8 +21,9 @@ class Parted(TyperGroup):
         """Write a list for each part, all as wide."""
         shown = {name: command for name, command in self.commands.items() if not command.hidden}
         width = max(map(len, shown))
-        for title, part in PARTS:
-            names = [c.name or getattr(c.callback, "__name__", "") for c in part.registered_commands]
+        for title, apps in PARTS:
+            commands = [command for part in apps for command in part.registered_commands]
+            names = [c.name or getattr(c.callback, "__name__", "") for c in commands]
             room = formatter.width - width - 6  # as click leaves around them
             rows = [(name.ljust(width), shown[name].get_short_help_str(room)) for name in names if name in shown]
             with formatter.section(title):
@@ -55,5 +56,6 @@ def program(
         raise typer.Exit
 
 
-for _, of_part in PARTS:
-    app.add_typer(of_part)
+for _, apps in PARTS:
+    for part in apps:
+        app.add_typer(part)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import typer
 
 from ..model import command_line
-from . import operators, project
+from . import project, removal
 from .options import (
     AllowDirty,
     DatasetId,
@@ -79,7 +79,7 @@ def mounted_cleanup(
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
     staged = target("", dataset_id, version)
     with command_line.within(_program(context)):
-        operators.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
+        removal.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
 
 
 def _program(context: typer.Context) -> str:

@@ -1,34 +1,25 @@
-"""The commands of an operator, who works on what is staged."""
+"""The commands that take staged versions away, or stop them for production: `cleanup`, `guard` and `sweep`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Outside, Refused, StagingError, Unfinished, Usage, to_finish
+from ..errors import Refused, StagingError, Unfinished, Usage, to_finish
 from ..model.command_line import staging
 from ..output import github
 from ..output.github import shown
 from ..output.printing import say, show, show_text
+from .control import follow, warn_of
 from .options import (
-    Branch,
     DatasetId,
     KeepMonitors,
-    Keys,
     KubeContext,
-    ListOutput,
-    Name,
     Namespace,
     Output,
     OutputOption,
     SentryToken,
-    StatusOutput,
     Version,
     Yes,
-    cluster_of_main,
-    confirmed,
-    meant,
-    meant_name,
-    place_of_main,
     settings_for,
     settings_of_main,
     target,
@@ -41,249 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..external.cluster import Cluster
-    from ..external.main_settings import Place
     from ..model.settings import Settings
     from ..model.staged_version import StagedVersion
-    from ..model.values import Values
     from ..verbs.guard import Paused
-    from ..verbs.monitors import Followed
-    from .options import Find
 
 app = typer.Typer()
-CHECK = "Exit 3 when something is wrong or unknown. The branch and main of another repository's release do not count."
-
-
-@app.command(name="list")
-@reported
-def list_command(
-    everywhere: Annotated[
-        bool, typer.Option("--all-namespaces", "-A", help="In all namespaces, whatever --namespace says.")
-    ] = False,
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-    output: Annotated[
-        ListOutput,
-        typer.Option("--output", "-o", help="Print a table; wide, with release, repository and image; or JSON."),
-    ] = ListOutput.table,
-) -> None:
-    """List the jobs of the staged versions in the namespace, with their last and next runs."""
-    from dataclasses import replace
-    from datetime import UTC, datetime
-    from functools import partial
-
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import listing
-
-    cluster = replace(clusters.connect(settings_for(namespace, kube_context)), everywhere=everywhere)
-    wide, as_json = output is ListOutput.wide, output is ListOutput.json
-    rows = listing.rows(cluster)
-    show_rows = partial(terminal.releases, rows, cluster, datetime.now(UTC), wide=wide, as_json=as_json)
-    if as_json:
-        return show_rows()
-
-    def summary() -> None:
-        show_rows()
-        terminal.beside(rows, show)
-
-    show_rows()
-    terminal.beside(rows, say)
-    return github.summarise_shown("Staged versions", summary)
-
-
-@app.command(name="status")
-@reported
-def status_command(
-    name: Name = "",
-    check: Annotated[bool, typer.Option("--check", help=CHECK)] = False,
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    sentry_token: SentryToken = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-    output: Annotated[
-        StatusOutput, typer.Option("--output", "-o", help="Print for a terminal, as JSON, or as Markdown.")
-    ] = StatusOutput.table,
-) -> None:
-    """Show how each staged version and its jobs stand, what is wrong, and the commands that mend it."""
-    from datetime import UTC, datetime
-
-    from ..external import cluster as clusters
-    from ..external import main_settings, sentry
-    from ..output import status as shown_status
-    from ..verbs import status
-
-    wanted, token = meant_name(name, branch, dataset_id, version), token_from(sentry_token)
-    place = main_settings.placed(settings_for(namespace, kube_context), say)
-    project = sentry.connect(place.settings, token) if token else None
-    found = status.look(place, clusters.connect(place.settings), project, datetime.now(UTC), wanted)
-    if output is StatusOutput.json:
-        shown_status.as_json(found)
-    elif output is StatusOutput.markdown:
-        show_text(shown_status.as_markdown(found))
-    else:
-        shown_status.as_table(found)
-    github.summarise(lambda: shown_status.as_markdown(found))
-    if check and found.wrong:
-        raise Refused("something is wrong or unknown: see above")
-
-
-@app.command(name="logs")
-@reported
-def logs_command(
-    name: Name = "",
-    key: Annotated[str, typer.Option(help="Key of the job, such as update. Needless if NAME is a job's.")] = "",
-    failed: Annotated[bool, typer.Option("--failed", help="The last Job that failed, or does not start.")] = False,
-    tail: Annotated[int, typer.Option(min=1, help="How many lines of the log.")] = 50,
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-) -> None:
-    """Show the end of the log of the last Job, and why it failed."""
-    from datetime import UTC, datetime
-
-    from ..external import cluster as clusters
-    from ..model.staged_version import checked_name
-    from ..output import terminal
-    from ..verbs import logs
-
-    find = meant(name, branch, dataset_id, version)
-    cluster, now = clusters.connect(cluster_of_main(namespace, kube_context)), datetime.now(UTC)
-    staged, named = find(cluster)
-    one = checked_name(name) if name else ""
-    found = logs.last(cluster, staged, key or named, one, now, failed=failed, tail=tail)
-    terminal.log(found, cluster, now, say)
-    if found.problem:
-        raise Outside(f"{cluster}: kubectl could not read the log of pod {found.pod}: {found.problem}")
-
-
-@app.command(name="timeline")
-@reported
-def timeline_command(
-    dataset_id: Annotated[str, typer.Option(help="Only the jobs of this dataset.")] = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-    output: OutputOption = Output.table,
-) -> None:
-    """Show when the jobs of production and of staged versions fire in the next 24 hours."""
-    from datetime import UTC, datetime
-
-    from ..external import cluster as clusters
-    from ..output.timeline import timeline as show_timeline
-    from ..verbs import timeline
-
-    settings = settings_for(namespace, kube_context)
-    cluster = clusters.connect(settings)
-    found = timeline.look(cluster, settings, dataset_id, datetime.now(UTC))
-    show_timeline(found, cluster, as_json=output is Output.json)
-
-
-@app.command()
-@reported
-def pause(
-    name: Name = "",
-    key: Keys = None,
-    stop_running: Annotated[
-        bool, typer.Option("--stop-running", help="Also delete the Jobs that run, with their pods.")
-    ] = False,
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    keep_monitors: KeepMonitors = False,
-    sentry_token: SentryToken = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-) -> None:
-    """Suspend the jobs of a staged version until `staging resume`. Later deploys keep them suspended."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import control
-
-    find = meant(name, branch, dataset_id, version)
-    settings = cluster_of_main(namespace, kube_context)
-    cluster, keys = clusters.connect(settings), [*dict.fromkeys(key or ())]
-    release, differed, changed = control.pause(cluster, find(cluster)[0], say, keys=keys, stop=stop_running)
-    jobs = control.running(cluster, release, keys, stop=stop_running)
-    followed = follow(settings, sentry_token, [release.values], keys, enabled=False) if not keep_monitors else None
-
-    def tell() -> None:
-        terminal.suspended(cluster, release, differed, changed, suspend=True, keys=keys)
-        terminal.still_running(release, jobs, stopped=stop_running, keys=keys)
-        terminal.monitors(followed)
-
-    shown("Pause", tell)
-    warn_of(followed)
-
-
-@app.command()
-@reported
-def resume(
-    name: Name = "",
-    key: Keys = None,
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    keep_monitors: KeepMonitors = False,
-    sentry_token: SentryToken = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-) -> None:
-    """Let the jobs of a paused version run again. A run that was missed starts at once."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import control
-
-    find, place = meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context)
-    cluster, keys = clusters.connect(place.settings), [*dict.fromkeys(key or ())]
-    release, differed, changed = control.resume(place, cluster, find(cluster)[0], say, keys=keys)
-    followed = follow(place.settings, sentry_token, [release.values], keys, enabled=True) if not keep_monitors else None
-
-    def tell() -> None:
-        terminal.suspended(cluster, release, differed, changed, suspend=False, keys=keys)
-        terminal.monitors(followed)
-
-    shown("Resume", tell)
-    warn_of(followed)
-
-
-@app.command()
-@reported
-def run(
-    name: Name = "",
-    key: Annotated[str, typer.Option(help="Key of the job, such as update. Needless if NAME is a job's.")] = "",
-    anyway: Annotated[bool, typer.Option("--anyway", help="Run it even if another Job of it is running.")] = False,
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-) -> None:
-    """Start one job of a staged version now. It runs even while the version is paused."""
-    run_job(meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context), key, anyway)
-
-
-@app.command(name="rollback")
-@reported
-def rollback_command(
-    name: Name = "",
-    branch: Branch = "",
-    dataset_id: DatasetId = "",
-    version: Version = "",
-    namespace: Namespace = "",
-    kube_context: KubeContext = "",
-) -> None:
-    """Go back to the last other commit that was deployed. What is paused stays paused."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import rollback
-
-    find, place = meant(name, branch, dataset_id, version), place_of_main(namespace, kube_context)
-    cluster = clusters.connect(place.settings)
-    found = rollback.roll_back(place, cluster, find(cluster)[0], say)
-    shown("Rollback", lambda: terminal.rolled_back(found, cluster))
 
 
 @app.command(name="cleanup")
@@ -487,41 +240,6 @@ def sweep_command(
             github.summarise_shown("What was removed", lambda: show_text("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
         github.annotate("warning", f"{count} can be deleted. Run `{staging('sweep', '--yes')}`")
-
-
-def follow(
-    settings: "Settings", sentry_token: str, releases: "Sequence[Values]", keys: "Sequence[str]" = (), *, enabled: bool
-) -> "Followed":
-    """Disable the monitors of what was paused, or enable those of what was resumed, as far as Sentry lets us.
-
-    Last, because nothing of Sentry's may be in the way of a pause.
-    """
-    from ..verbs import monitors
-
-    token = token_from(sentry_token)
-    return monitors.follow(confirmed(settings) if token else settings, token, releases, enabled=enabled, keys=keys)
-
-
-def warn_of(followed: "Followed | None") -> None:
-    """Say why monitors are as they were."""
-    if followed and followed.problem:
-        github.annotate(followed.kind, followed.problem)
-
-
-def run_job(find: "Find", place: "Place", key: str, anyway: bool) -> None:
-    """Start a Job now, and show which. Raises `Usage` when no job is named, or two are."""
-    from ..external import cluster as clusters
-    from ..output import terminal
-    from ..verbs import control
-
-    cluster = clusters.connect(place.settings)
-    staged, named = find(cluster)
-    if not (key or named):
-        raise Usage("name the job: give its --key, or the name of its CronJob, Job or pod")
-    if key and named and key != named:
-        raise Usage(f"the name is one of job {named!r}, and --key is {key!r}. Give one of them")
-    name, cronjob = control.run_job(place, cluster, staged, key or named, anyway=anyway)
-    shown("Run", lambda: terminal.started(cluster, name, cronjob))
 
 
 def cleanup_version(
