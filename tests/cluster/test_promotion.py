@@ -301,7 +301,7 @@ def test_promoted_versions_go_and_others_stay(staging: Staging, repository: Repo
         and "store    s3://weather-data/ridge-snow/v0.2.0" in refused.stderr
     )
     done = staging.run(repository.path, "cleanup", "--promoted", "--yes")
-    assert f"{RIDGE.branch}: done" in done.stderr
+    assert f"Release {RIDGE.release} is gone" in done.stdout
     left = [row["release"] for row in staging.run(repository.path, "list", "-o", "json").json]
     assert left == sorted([later.release, theirs.release])
     assert repository.remote_head(RIDGE.branch) is None and repository.remote_head(later.branch)
@@ -310,7 +310,7 @@ def test_promoted_versions_go_and_others_stay(staging: Staging, repository: Repo
     repository.commit("Release the later one, and move its template")
     repository.push("main")
     done = staging.run(repository.path, "cleanup", "--promoted", "--yes")
-    assert f"{later.branch}: done" in done.stderr
+    assert f"Release {later.release} is gone" in done.stdout
     other = staging.run(repository.path, "cleanup", "--promoted", "--all-versions", "--dataset-id", "x", code=USAGE)
     assert "--promoted finds the versions itself" in other.stderr
 

@@ -41,12 +41,17 @@ def check_free(foreign: Mapping[str, Mapping[str, Any]], release: str) -> None:
 def check_own(cluster: Cluster, release: Release, names: Collection[str]) -> dict[str, kubectl.Object]:
     """Those of a release's CronJobs that exist. Raises `Refused` for one that somebody put in the place of ours."""
     live = kubectl.existing(cluster, names)
+    check_ours(cluster, release, live)
+    return live
+
+
+def check_ours(cluster: Cluster, release: Release, live: Mapping[str, kubectl.Object]) -> None:
+    """Raises `Refused` for one of these CronJobs, by name, that somebody put in the place of the release's."""
     if foreign := kubectl.foreign(cluster, live, release.name):
         raise Refused(
             f"CronJob {min(foreign)} has the name of a job of release {release.name} but does not belong to it. "
             "Nothing was touched. Rename or delete that CronJob first."
         )
-    return live
 
 
 def check_staying(cluster: Cluster, release: str, cronjobs: Mapping[str, kubectl.Object]) -> None:

@@ -77,9 +77,12 @@ def mounted_cleanup(
     kube_context: KubeContext = "",
 ) -> None:
     """Delete a staged version: its branch, its release with Jobs and pods, and its Sentry monitors."""
+    from ..external import cluster as clusters
+
     staged = target("", dataset_id, version)
     with command_line.within(_program(context)):
-        removal.cleanup_version(settings_of_main(namespace, kube_context), staged, yes, sentry_token)
+        settings = settings_of_main(namespace, kube_context)
+        removal.clean_up(settings, clusters.connect(settings), [staged], yes, sentry_token)
 
 
 def _program(context: typer.Context) -> str:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import Refused, StagingError, Unfinished, Usage, to_finish
+from ..errors import Refused, StagingError, Superseded, Unfinished, Usage, to_finish
 from ..model.command_line import staging
 from ..output import github
 from ..output.github import shown
@@ -76,8 +76,8 @@ def cleanup_command(
     """Delete a staged version: branch, Helm release, Sentry monitors. Shows a plan and asks first. Stores stay."""
     from ..external import cluster as clusters
     from ..model.settings import seconds
-    from ..model.staged_version import checked_name
-    from ..verbs import lookup
+    from ..model.staged_version import StagedVersion, checked_name
+    from ..verbs import cleanup, lookup
 
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
     checked, named = [checked_name(word) for word in name or ()], branch or []
@@ -85,34 +85,23 @@ def cleanup_command(
         raise Usage("NAME names staged versions already. Leave out --dataset-id, --version and --all-versions")
     if promoted and (checked or named or dataset_id or version or all_versions):
         raise Usage("--promoted finds the versions itself. Leave the other options that name some out.")
-    if not (checked or all_versions or promoted or len(named) > 1):
-        target("".join(named), dataset_id, version)  # what is no name ends it before anything is asked
+    if all_versions and (not dataset_id or version or named):
+        raise Usage("--all-versions goes with --dataset-id alone")
+    # What is no name ends it before anything is asked.
+    wanted = [StagedVersion.from_branch(one) for one in named] if len(named) > 1 and not (dataset_id or version) else []
+    if not (wanted or checked or all_versions or promoted):
+        wanted = [target("".join(named), dataset_id, version)]
     settings = settings_of_main(namespace, kube_context)
-    if checked:
-        found = lookup.find(clusters.connect(settings), checked)
-        named = [*dict.fromkeys((*named, *(staged.branch for staged, _ in found)))]
-    if promoted or all_versions or len(named) > 1:
-        from ..output import terminal
-        from ..verbs import cleanup
-
-        if promoted:
-            found = cleanup.promoted(settings, say)
-        else:
-            found = cleanup.targets(settings, named, dataset_id, version, all_versions)
-        if not found.releases:
-            return show(f"{none_promoted(found.cluster, found.problems)} Nothing to clean up.")
-        asked = {"--drain": drain, "--keep-branch": keep_branch, "--branch-deleted": branch_deleted}
-        asked |= {"--keep-monitors": keep_monitors}
-        flags = [f"--drain-limit={drain_limit}", *(flag for flag, wanted in asked.items() if wanted)]
-        token = token_from(sentry_token)
-        kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
-        plans = cleanup.plan_many(settings, found, token, **kept)
-        terminal.plan_of_many(plans, found.cluster, say, drain=drain)
-        confirm(yes)
-        return cleanup.run_many(found, flags, token, say, show_text)
-    staged = target("".join(named), dataset_id, version)
-    cleanup_version(settings, staged, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
-    return None
+    cluster, problems = clusters.connect(settings), []
+    if promoted:
+        wanted, problems = cleanup.promoted(settings, cluster, say)
+    elif all_versions:
+        wanted = cleanup.all_versions(cluster, dataset_id)
+    elif checked:
+        wanted += [staged for staged, _ in lookup.find(cluster, checked)]
+    if not wanted:
+        return show(f"{none_promoted(cluster, problems)} Nothing to clean up.")
+    return clean_up(settings, cluster, wanted, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
 
 
 @app.command(name="guard")
@@ -242,9 +231,10 @@ def sweep_command(
         github.annotate("warning", f"{count} can be deleted. Run `{staging('sweep', '--yes')}`")
 
 
-def cleanup_version(
+def clean_up(
     settings: "Settings",
-    staged: "StagedVersion",
+    cluster: "Cluster",
+    wanted: "Sequence[StagedVersion]",
     yes: bool,
     sentry_token: str = "",
     drain: float = 0,
@@ -252,15 +242,29 @@ def cleanup_version(
     keep_monitors: bool = False,
     branch_deleted: bool = False,
 ) -> None:
-    """Show the plan of a cleanup, ask, carry it out, and show what is gone."""
-    from ..external import cluster as clusters
+    """Show the plan of a cleanup, ask, carry it out, and show what is gone.
+
+    Raises what is in the way of one version; of several `Unfinished`, and a newer push of one is no failure.
+    """
     from ..output import terminal
     from ..verbs import cleanup
 
     kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
-    plan = cleanup.plan(settings, clusters.connect(settings), staged, token_from(sentry_token), **kept)
-    terminal.plan(plan, say, drain=bool(drain))
-    confirm(yes)
-    cleanup.run(plan, say, drain=drain)
-    against = cleanup.against_deleting(settings, plan)
-    shown("Cleanup", lambda: terminal.cleaned(plan, against))
+    plans = cleanup.plan(settings, cluster, [*dict.fromkeys(wanted)], token_from(sentry_token), **kept)
+    failed = {staged.release: plan for staged, plan in plans.items() if isinstance(plan, StagingError)}
+    if len(plans) > 1 or not failed:
+        terminal.plans(plans, cluster, say, drain=bool(drain))
+        confirm(yes)
+        failed |= cleanup.run([plan for plan in plans.values() if isinstance(plan, cleanup.Plan)], say, drain=drain)
+    if len(plans) == 1 and failed:
+        raise next(iter(failed.values()))
+    if len(plans) > 1:
+        for staged in plans:
+            problem = failed.get(staged.release)
+            say(f"{staged.branch}: {f'exit code {problem.exit_code}: {problem}' if problem else 'done'}")
+    gone = [plan for plan in plans.values() if isinstance(plan, cleanup.Plan) and plan.release.name not in failed]
+    if gone:
+        against = cleanup.against_deleting(settings, gone)
+        shown("Cleanup", lambda: terminal.cleaned(gone, against))
+    if count := sum(not isinstance(problem, Superseded) for problem in failed.values()):
+        raise Unfinished(f"{count} of {len(plans)} staged versions are not cleaned up: see above, and run this again")

@@ -24,6 +24,7 @@ HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
 HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
 KINDS = {"cronjobs": "CronJob", "secrets": "Secret", "configmaps": "ConfigMap"}  # of what is written back
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
+MOST_NAMES = 50  # that a question names: an address must not be too long
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
 
@@ -160,6 +161,11 @@ class Cluster:
         if check and result.code:
             raise Outside(f"{self}: {program} {verb} failed: {plain(result)}")
         return result
+
+
+def one_of(label: str, names: Collection[str]) -> str:
+    """A selector for objects whose label is one of the names; of many names, for all that have the label at all."""
+    return f"{label} in ({','.join(sorted(names))})" if len(names) <= MOST_NAMES else label
 
 
 def helm_version() -> str:

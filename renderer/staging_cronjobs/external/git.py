@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from ..errors import Outside, Refused
+from ..errors import Outside, Refused, StagingError
 from ..model import settings as rules
 from ..model.settings import Settings
 from . import shell
@@ -118,35 +118,49 @@ class Checkout:
 
         Raises `Outside` when the remote cannot be asked: a failed listing is not a missing branch.
         """
-        return self._heads(f"refs/heads/{branch}", f"cannot ask {self.remote} for branch {branch}").get(branch)
+        return self.remote_heads([branch]).get(branch)
+
+    def remote_heads(self, branches: Collection[str]) -> dict[str, str]:
+        """The same of several branches, without those that the remote does not have."""
+        if not branches:
+            return {}
+        asked = f"branch {min(branches)}" if len(branches) == 1 else f"{len(branches)} branches"
+        heads = self._heads(f"cannot ask {self.remote} for {asked}", *(f"refs/heads/{branch}" for branch in branches))
+        return {branch: heads[branch] for branch in branches if branch in heads}
 
     def stage_branches(self) -> dict[str, str]:
         """The remote's branches under `stage/` with their commits.
 
         Raises `Outside` when the remote cannot be asked, or the answer lacks main: then it is no whole listing.
         """
-        heads = self._heads("refs/heads/*", f"cannot list the branches of {self.remote}")
+        heads = self._heads(f"cannot list the branches of {self.remote}", "refs/heads/*")
         if self.main not in heads:
             raise Outside(
                 f"the list of branches of {self.remote} lacks {self.main}, so it is not complete. Nothing was decided."
             )
         return {branch: commit for branch, commit in heads.items() if branch.startswith("stage/")}
 
-    def delete_branch(self, branch: str, commit: str) -> None:
-        """Delete the remote's `branch` if it still is at `commit`. Already gone is done.
+    def delete_branches(self, heads: Mapping[str, str]) -> dict[str, StagingError]:
+        """Delete the remote's branches that still are at these commits. One that is already gone is done.
 
-        Raises `Refused` when it has moved, `Outside` when the remote does not allow it.
+        Gives, by branch, `Refused` when it has moved, and `Outside` when the remote does not allow it.
         """
-        ref = f"refs/heads/{branch}"
-        lease = f"--force-with-lease={ref}:{commit}"
-        result = self._git("push", "--quiet", "--no-verify", lease, "--", self.remote, f":{ref}", check=False)
-        if result.code == 0 or (now := self.remote_head(branch)) is None:
-            return
+        if not heads:
+            return {}
+        refs = {f"refs/heads/{branch}": commit for branch, commit in heads.items()}
+        leases = [f"--force-with-lease={ref}:{commit}" for ref, commit in refs.items()]
+        deletions = [f":{ref}" for ref in refs]
+        result = self._git("push", "--quiet", "--no-verify", *leases, "--", self.remote, *deletions, check=False)
+        now = self.remote_heads(heads) if result.code else {}
+        return {branch: self._kept(branch, heads[branch], head, result.complaint) for branch, head in now.items()}
+
+    def _kept(self, branch: str, commit: str, now: str, complaint: str) -> StagingError:
+        """Why a branch was not deleted."""
         if now != commit:
-            raise Refused(
+            return Refused(
                 f"branch {branch} has moved from {commit[:12]} to {now[:12]}. Someone pushed: run this again."
             )
-        raise Outside(f"{self.remote} does not let branch {branch} be deleted: {result.complaint}")
+        return Outside(f"{self.remote} does not let branch {branch} be deleted: {complaint}")
 
     def relative(self, template_path: str) -> str:
         """The path from the top of the repository. Raises `Refused` for one that lies outside."""
@@ -173,9 +187,9 @@ class Checkout:
         """A file of main, as sentences name it."""
         return f"{path} on {self.remote}/{self.main}"
 
-    def _heads(self, pattern: str, cannot: str) -> dict[str, str]:
+    def _heads(self, cannot: str, *patterns: str) -> dict[str, str]:
         """Branches of the remote and their commits; the names are whatever the remote sends."""
-        result = self._git("ls-remote", "--", self.remote, pattern, check=False)
+        result = self._git("ls-remote", "--", self.remote, *patterns, check=False)
         if result.code:
             raise Outside(f"{cannot}: {result.complaint}")
         lines = [HEAD_LINE.fullmatch(line) for line in result.stdout.split("\n") if line]

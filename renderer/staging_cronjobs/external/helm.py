@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -150,16 +150,20 @@ def rollback(cluster: Cluster, release: Release, revision: int) -> None:
     cluster.helm("rollback", *replace, "--timeout", cluster.timeout, "--", release.name, str(revision))
 
 
-def uninstall(cluster: Cluster, release: Release) -> None:
-    """Delete the objects and wait for them; the record stays, as `uninstalled`.
+def uninstall(cluster: Cluster, names: Sequence[str], starts: int) -> dict[str, Outside]:
+    """Delete the objects of releases, whose records are checked, and wait for them; the records stay, as `uninstalled`.
 
-    A release that is already gone is done. Helm's word is no proof that the objects are gone: see `kubectl.remains`.
+    One that is already gone is done. So many starts of helm share the releases, and each stops at the first that fails:
+    gives Helm's words for all of its share. They are no proof that objects are gone: see `kubectl.remains`.
     """
-    helm_record.check(cluster, release)
     flags = ("--keep-history", "--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
-    result = cluster.helm("uninstall", *flags, "--", release.name, check=False)
-    if result.code and "not found" not in result.stderr:
-        raise Outside(f"{cluster}: helm could not uninstall {release.name}: {plain(result)}")
+    shares = [names[first::starts] for first in range(min(starts, len(names)))]
+    asked = [partial(cluster.helm, "uninstall", *flags, "--", *share, check=False) for share in shares]
+    failed: dict[str, Outside] = {}
+    for share, result in zip(shares, shell.together(asked, shell.GRACE), strict=True):
+        if result.code and (len(share) > 1 or "not found" not in result.stderr):
+            failed |= {name: Outside(f"{cluster}: helm could not uninstall {name}: {plain(result)}") for name in share}
+    return failed
 
 
 _REPLACE_4 = ("--force-replace", "--server-side=false")

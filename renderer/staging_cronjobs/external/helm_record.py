@@ -13,13 +13,15 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import Any
 
 from ..errors import Outside, Refused, StagingError
 from ..model import values
 from ..model.staged_version import StagedVersion
 from ..model.values import LABEL, Values
-from .cluster import Cluster
+from . import shell
+from .cluster import Cluster, one_of
 
 CHART = "staging-cronjobs"
 DRIVERS = {
@@ -33,7 +35,6 @@ TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
 FIELD = re.compile("[a-z_]+")  # Go takes a field in other letters too, long s and Kelvin sign included
 LISTED = "owner=helm,status!=superseded"  # the newest records, and few others
 PREFIX = "staging-"  # with which each of our releases begins
-MOST_NAMES = 50  # that a selector has; an address must not be too long
 LARGEST = 16 * 2**20  # bytes of one revision, unzipped: zipped, a Secret holds 1 MiB at the most (Kubernetes)
 GOING = ("uninstalling", "uninstalled")  # what Helm says of a release whose cleanup has begun
 STATES = ("deployed", "failed", "superseded", "unknown", "pending-install", "pending-upgrade", "pending-rollback")
@@ -147,22 +148,25 @@ class Release:
 
 def find(cluster: Cluster, name: str) -> Release | None:
     """The release of that name, in whatever state. Raises `Refused` when it is not a staged version."""
-    items = _items(cluster, f"owner=helm,name={name}")
-    if not items:
-        return None
-    revisions = sorted((_revision(name, item, _content(item)) for item in items), key=lambda r: r.number)
-    return Release(name, tuple(revisions))
+    found, unproven = histories(cluster, [name])
+    if unproven:
+        raise Refused(unproven[name])
+    return found[0] if found else None
 
 
 def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     """The release of a staged version. Raises `Refused` when it is another's, or has what `check` refuses."""
-    release = find(cluster, staged.release)
-    if release and (facts := release.values.record).staged_version != staged:
+    if release := find(cluster, staged.release):
+        check_own(cluster, release, staged)
+    return release
+
+
+def check_own(cluster: Cluster, release: Release, staged: StagedVersion) -> None:
+    """Raises `Refused` when the release is another's, or has what `check` refuses."""
+    if (facts := release.values.record).staged_version != staged:
         whose = f"{facts.dataset_id} v{facts.version}, not to {staged.branch}"
         raise Refused(f"release {release.name} belongs to {whose}. Nothing was touched.")
-    if release:
-        check(cluster, release)
-    return release
+    check(cluster, release)
 
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
@@ -187,15 +191,14 @@ def histories(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], 
     """The releases of these names with all their revisions; and why others cannot be read, by name."""
     if not names:
         return [], {}
-    only = f",name in ({','.join(sorted(names))})" if len(names) <= MOST_NAMES else ""
-    found, unproven = _sorted(_items(cluster, f"owner=helm{only}"), names)
+    found, unproven = _sorted(_items(cluster, f"owner=helm,{one_of('name', names)}"), names)
     return [Release(n, tuple(sorted(found[n], key=lambda r: r.number))) for n in sorted(found)], unproven
 
 
 def _sorted(
     items: Iterable[dict[str, Any]], names: Collection[str] | None
 ) -> tuple[dict[str, list[Revision]], dict[str, str]]:
-    """The revisions of releases of this chart, by name, and why others cannot be read."""
+    """The revisions of releases of this chart, or of these names, by name, and why others cannot be read."""
     found: dict[str, list[Revision]] = {}
     unproven: dict[str, str] = {}
     for item in items:
@@ -204,10 +207,10 @@ def _sorted(
         if names is not None and name not in names:
             continue
         # What cannot be read counts when it may be ours: Helm loses our labels in a rollback, and leaves the name.
-        ours = name.startswith(PREFIX) or any(label.startswith(LABEL) for label in labels)
+        ours = bool(names) or name.startswith(PREFIX) or any(label.startswith(LABEL) for label in labels)
         try:
             content = _content(item)
-            if _chart(content) == CHART or (ours and not _chart(content)):
+            if names or _chart(content) == CHART or (ours and not _chart(content)):
                 found.setdefault(name, []).append(_revision(name, item, content))
         except StagingError as error:
             if ours:
@@ -224,7 +227,7 @@ def check(cluster: Cluster, release: Release) -> None:
         r.status: r for r in release.revisions if r.status in ("deployed", "superseded")
     }  # what Helm may go back to
     for revision in {release.newest.number: release.newest, **{r.number: r for r in used.values()}}.values():
-        for problem in _foreign(cluster, revision):
+        if problem := _foreign(revision.manifest, revision.hooks, cluster.namespace, revision.names):
             raise Refused(
                 f"Helm's record of release {release.name}, revision {revision.number}, has {problem}. Helm would act "
                 "on it, and no staged version has such a thing. Nothing was touched. Find out who wrote it. To take "
@@ -233,13 +236,23 @@ def check(cluster: Cluster, release: Release) -> None:
             )
 
 
-def forget(cluster: Cluster, release: Release) -> None:
-    """Delete the record of a release as it was read, where `helm uninstall` would go by the name alone.
+def forget(cluster: Cluster, releases: Collection[Release]) -> dict[str, Outside]:
+    """Delete the records of releases as they were read, where `helm uninstall` would go by the name alone.
 
-    A revision that came after, or changed, stays. Raises `Outside` then, or when one cannot be deleted.
+    A revision that came after, or changed, stays. Gives what was in the way then, or of a deletion, by release.
     """
-    for revision in release.revisions:  # the newest last: until then `helm list` shows that it is not done
-        cluster.delete(driver(), revision.name, uid=revision.uid, resourceVersion=revision.version)
+    failed: dict[str, Outside] = {}
+
+    def delete(release: Release, revision: Revision) -> None:
+        try:
+            cluster.delete(driver(), revision.name, uid=revision.uid, resourceVersion=revision.version)
+        except Outside as error:
+            failed[release.name] = error
+
+    shell.together([partial(delete, release, older) for release in releases for older in release.revisions[:-1]])
+    # The newest last: until then `helm list` shows that it is not done.
+    shell.together([partial(delete, release, release.newest) for release in releases if release.name not in failed])
+    return failed
 
 
 def give_up(cluster: Cluster, release: Release) -> None:
@@ -342,16 +355,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _foreign(cluster: Cluster, revision: Revision) -> Iterator[str]:
-    """What a revision would have Helm do beside its own CronJobs."""
-    if revision.hooks:
-        yield "hooks"
-    manifest = BREAKS.sub("\n", revision.manifest)
+@cache  # a command asks again before each thing that Helm does, and to read YAML takes longest of all
+def _foreign(manifest: str, hooks: int, namespace: str, names: frozenset[str]) -> str:
+    """The first thing that a revision would have Helm do beside its own CronJobs; empty without one."""
+    if hooks:
+        return "hooks"
+    manifest = BREAKS.sub("\n", manifest)
     if line := DIVIDES.search(manifest):
-        yield f"the line {line[0][:80]!a} in its manifest"
-        return
-    for thing in _documents(manifest):
-        yield from _alien(thing, cluster.namespace, revision.names)
+        return f"the line {line[0][:80]!a} in its manifest"
+    return next((problem for thing in _documents(manifest) for problem in _alien(thing, namespace, names)), "")
 
 
 def _documents(manifest: str) -> Iterator[object]:

@@ -4,14 +4,16 @@ Ours means three marks at once: our label, Helm's mark of the same release, and 
 """
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ..errors import Outside
 from ..model import runs
 from ..model.values import LABEL
-from .cluster import Cluster
+from .cluster import Cluster, one_of
 from .helm_record import Release
 
+BURST = 10  # kubectl asks for each name alone, and so many times without a pause (client-go's default)
 Object = dict[str, Any]
 
 
@@ -20,9 +22,9 @@ def labelled(cluster: Cluster) -> list[Object]:
     return cluster.get("cronjobs", f"{LABEL}release")
 
 
-def selector_of(release: str) -> str:
-    """The label by which what a release made is listed."""
-    return f"{LABEL}release={release}"
+def selector_of(releases: Collection[str]) -> str:
+    """The label by which what these releases made is listed."""
+    return one_of(f"{LABEL}release", releases)
 
 
 def owned(cluster: Cluster, cronjobs: Collection[Object]) -> list[Object]:
@@ -50,6 +52,8 @@ def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     """Those of the CronJobs `names` that exist, whoever made them."""
     if not names:
         return {}
+    if len(names) > BURST:
+        return {name: cronjob for name, cronjob in everything(cluster).items() if name in names}
     text = cluster.kubectl("get", "--ignore-not-found", "-o", "json", "--", "cronjobs", *sorted(names)).stdout
     return {c["metadata"]["name"]: c for c in (cluster.items(text) if text.strip() else ())}
 
@@ -62,7 +66,7 @@ def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict
 def active_jobs(cluster: Cluster, release: Release, cronjobs: Collection[str] | None = None) -> list[str]:
     """Jobs of the release that run now, or of these of its CronJobs alone."""
     names = release.job_names if cronjobs is None else cronjobs
-    return [*running(cluster, names, selector_of(release.name))]
+    return [*running(cluster, names, selector_of([release.name]))]
 
 
 def running(cluster: Cluster, cronjobs: Collection[str], selector: str = f"{LABEL}release") -> dict[str, Object]:
@@ -112,9 +116,14 @@ def stop(cluster: Cluster, jobs: Mapping[str, Object]) -> None:
         cluster.delete("jobs", name, uid=job["metadata"]["uid"])
 
 
-def remains(cluster: Cluster, release: Release) -> list[str]:
-    """What still exists of a release: its CronJobs, their Jobs, and the pods of those, as kind/name."""
-    found = cluster.get_all(("cronjobs", "jobs", "pods"), selector_of(release.name))
+def remains(cluster: Cluster, releases: Sequence[Release]) -> dict[str, list[str]]:
+    """What still exists of releases: their CronJobs, the Jobs and the pods of those, as kind/name, by release."""
+    found = cluster.get_all(("cronjobs", "jobs", "pods"), selector_of([r.name for r in releases])) if releases else []
+    left = {release.name: _left(release, found) for release in releases}
+    return {name: things for name, things in left.items() if things}
+
+
+def _left(release: Release, found: Collection[Object]) -> list[str]:
     cronjobs = {c["metadata"]["name"] for c in found if c["kind"] == "CronJob" and owner(c)[0] == release.name}
     jobs = {j["metadata"]["name"] for j in found if j["kind"] == "Job" and _makers(j, "CronJob") & release.job_names}
     pods = [p for p in found if p["kind"] == "Pod"]
@@ -123,12 +132,22 @@ def remains(cluster: Cluster, release: Release) -> list[str]:
     return [f"{kind}/{name}" for kind, found in kinds.items() for name in sorted(found)]
 
 
-def delete_leftovers(cluster: Cluster, release: Release) -> None:
-    """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are the release's own."""
-    for name, cronjob in sorted(existing(cluster, release.job_names).items()):
-        going = "deletionTimestamp" in cronjob["metadata"]
-        if owner(cronjob) == (release.name, cluster.namespace) and not going:
-            cluster.delete("cronjobs", name, uid=cronjob["metadata"]["uid"])
+def delete_leftovers(cluster: Cluster, releases: Collection[Release]) -> dict[str, Outside]:
+    """Delete CronJobs that Helm left behind (a `helm.sh/resource-policy: keep`), if they are their release's own.
+
+    Gives what was in the way, by release.
+    """
+    failed: dict[str, Outside] = {}
+    live = existing(cluster, {name for release in releases for name in release.job_names})
+    for release in releases:
+        for name in sorted(live.keys() & release.job_names):
+            going = "deletionTimestamp" in live[name]["metadata"]
+            if owner(live[name]) == (release.name, cluster.namespace) and not going:
+                try:
+                    cluster.delete("cronjobs", name, uid=live[name]["metadata"]["uid"])
+                except Outside as error:
+                    failed[release.name] = error
+    return failed
 
 
 def _over(job: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ ADDED = {
 WHY = re.compile(r"^ *\w+: (\[Errno \d+\] )?|: b'.*'$")  # around the words of the system, in what sh says
 GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before it is killed
 READER_GRACE = 1  # the same of one whose answer is no longer needed: it changes nothing
+AT_ONCE = 8  # programs side by side
 T = TypeVar("T")
 _listeners: list[Callable[[str], object]] = []  # who gets the command line of each program: see `echoed`
 
@@ -92,8 +93,11 @@ _AHEAD: ContextVar[_Ahead | None] = ContextVar("ahead", default=None)
 
 
 @contextmanager
-def ahead() -> Generator[None]:
-    """Within, programs that only ask may run side by side: see `begin`. What nobody took up is stopped at the end."""
+def ahead(grace: float = READER_GRACE) -> Generator[None]:
+    """Within, programs may run side by side: see `begin`. What nobody took up is stopped at the end.
+
+    `grace` is the time that each gets for that, in seconds: the default is for those that only ask.
+    """
     outer = _AHEAD.get()
     here = outer or _Ahead()
     token = _AHEAD.set(here)
@@ -102,7 +106,7 @@ def ahead() -> Generator[None]:
     finally:
         _AHEAD.reset(token)
         for process in [] if outer else here.running.values():
-            _stop(process, READER_GRACE)
+            _stop(process, grace)
 
 
 def begin(question: Callable[[], T]) -> Callable[[], T]:
@@ -144,21 +148,13 @@ def _begun(program: str | Path, args: Sequence[str], what: Mapping[str, Any]) ->
     raise _Started
 
 
-def run_all(
-    commands: Sequence[Sequence[str]], *, at_once: int, env: Mapping[str, str] | None = None
-) -> Iterator[Result]:
-    """Run programs side by side, `at_once` at the most; their results in the order of `commands`."""
-    waiting = [list(command) for command in commands]
-    running: list[Any] = []
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                program, *args = waiting.pop(0)
-                running.append(_start(program, args, env=env))
-            yield _finish(running.pop(0))
-    finally:
-        for process in running:
-            _stop(process)
+def together(questions: Sequence[Callable[[], T]], grace: float = READER_GRACE) -> list[T]:
+    """Ask them all, AT_ONCE side by side; the answers in their order. `grace` is that of `ahead`."""
+    answers: list[T] = []
+    with ahead(grace):
+        for start in range(0, len(questions), AT_ONCE):
+            answers += [ask() for ask in [begin(question) for question in questions[start : start + AT_ONCE]]]
+    return answers
 
 
 def _start(

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StagingError
 from ..model import command_line
 from .printing import show, show_json, show_text
 from .screen import age, clock, table
@@ -14,9 +15,8 @@ if TYPE_CHECKING:
     from ..external.cluster import Cluster
     from ..external.helm_record import Release
     from ..model.diff import Changes
-    from ..model.staged_version import StagedVersion
     from ..verbs.check import Verdict
-    from ..verbs.cleanup import Plan
+    from ..verbs.cleanup import Plan, Plans
     from ..verbs.deploy import Outcome
     from ..verbs.logs import Log
     from ..verbs.monitors import Followed
@@ -277,24 +277,17 @@ def log(found: "Log", cluster: "Cluster", now: datetime, say: Callable[[str], No
     say(f"  {command_line.staging('run', found.cronjob)}")
 
 
-def plan(found: "Plan", say: Callable[[str], None], *, drain: bool = False) -> None:
-    """What a cleanup would do."""
-    record = found.release.values.record
-    say(f"Cleanup of {record.dataset_id} v{record.version} ({found.cluster}):")
-    _planned(found, say, drain=drain)
-
-
-def plan_of_many(
-    plans: "Mapping[StagedVersion, Plan | str]", cluster: "Cluster", say: Callable[[str], None], *, drain: bool = False
-) -> None:
-    """What a cleanup of several would take away, and what it would leave."""
-    say(f"Cleanup of {len(plans)} staged versions ({cluster}):")
-    for staged, found in plans.items():
-        say(f"{staged.dataset_id} v{staged.version}:")
-        if isinstance(found, str):
-            say(f"  nothing is deleted, because {found}")
+def plans(found: "Plans", cluster: "Cluster", say: Callable[[str], None], *, drain: bool = False) -> None:
+    """What a cleanup would take away, and what it would leave."""
+    whose = [f"{staged.dataset_id} v{staged.version}" for staged in found]
+    say(f"Cleanup of {whose[0] if len(found) == 1 else f'{len(found)} staged versions'} ({cluster}):")
+    for name, plan in zip(whose, found.values(), strict=True):
+        if len(found) > 1:
+            say(f"{name}:")
+        if isinstance(plan, StagingError):
+            say(f"  nothing is deleted, because {plan}")
         else:
-            _planned(found, say, drain=drain)
+            _planned(plan, say, drain=drain)
 
 
 def _planned(found: "Plan", say: Callable[[str], None], *, drain: bool) -> None:
@@ -333,8 +326,13 @@ def _fate_of_monitor(found: "Plan", slug: str) -> str:
     return "deleted" if any(monitor.slug == slug for monitor in found.found) else "does not exist"
 
 
-def cleaned(found: "Plan", against: str) -> None:
-    """What is gone, how to bring the branch back, and the stores that stay; `against` speaks against deleting them."""
+def cleaned(found: "Sequence[Plan]", against: Sequence[str]) -> None:
+    """What is gone, how to bring branches back, and the stores that stay; `against` speaks against deleting them."""
+    for plan, why in zip(found, against, strict=True):
+        _cleaned(plan, why)
+
+
+def _cleaned(found: "Plan", against: str) -> None:
     record = found.release.values.record
     show(f"Release {found.release.name} is gone, with its CronJobs, Jobs and pods.")
     if found.project:

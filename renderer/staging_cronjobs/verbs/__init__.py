@@ -2,4 +2,7 @@
 
 from collections.abc import Callable
 
+from ..errors import StagingError
+
 Say = Callable[[str], None]  # takes a line for the person, or the log, that watches
+Problems = dict[str, StagingError]  # why something is not done, by release: one does not stop the others

@@ -335,7 +335,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
     if release.pending:
         recovery.take_over(cluster, release, say)
     elif not release.live:
-        removal.clear(cluster, release)
+        removal.clear_one(cluster, release)
     else:
         return release
     return helm_record.find(cluster, release.name)
@@ -365,9 +365,9 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         return
     say(f"deleting release {release.name} again")
     try:
-        removal.clear(cluster, release)
+        removal.clear_one(cluster, release)
         if not keep_record:
-            removal.purge(cluster, release.name)
+            removal.purge_one(cluster, release.name)
     except (Outside, Unfinished) as error:
         reason = str(error).removesuffix(AGAIN).rstrip(". ")  # this command would not go on from here
         raise Unfinished(

@@ -62,18 +62,23 @@ def follow(
     return Followed(enabled, tuple(changed))
 
 
-def delete(project: Project, slugs: frozenset[str], say: Say) -> None:
-    """Delete, then list again: Sentry answers before it has deleted, and a check-in may have made one again."""
+def delete(project: Project, slugs: Collection[str], say: Say) -> dict[str, Unfinished]:
+    """Delete, then list again: Sentry answers before it has deleted, and a check-in may have made one again.
+
+    Gives, by slug, those that come back again and again. Raises `Outside` when Sentry does not do it.
+    """
     found = sentry.find(project, slugs)
     for monitor in found:
         say(f"deleting monitor {monitor.slug}")
         sentry.delete(project, monitor)
-    if late := sentry.find(project, slugs, seen=bool(found)):
-        for monitor in late:
-            say(f"a late check-in has made monitor {monitor.slug}: deleting that too")
-            sentry.delete(project, monitor)
-        if left := sentry.find(project, slugs, seen=True):
-            raise Unfinished(
-                f"{project}: monitor {left[0].slug} comes back after it is deleted, so something still checks in. "
-                "Find it, then run the same command again."
-            )
+    late = sentry.find(project, slugs, seen=bool(found))
+    for monitor in late:
+        say(f"a late check-in has made monitor {monitor.slug}: deleting that too")
+        sentry.delete(project, monitor)
+    return {
+        monitor.slug: Unfinished(
+            f"{project}: monitor {monitor.slug} comes back after it is deleted, so something still checks in. "
+            "Find it, then run the same command again."
+        )
+        for monitor in (sentry.find(project, slugs, seen=True) if late else ())
+    }

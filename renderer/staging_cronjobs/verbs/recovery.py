@@ -36,7 +36,7 @@ def take_over(cluster: Cluster, release: Release, say: Say) -> None:
     if release.before is not None:
         helm.rollback(cluster, release, release.before.number)
     else:
-        removal.clear(cluster, release)
+        removal.clear_one(cluster, release)
 
 
 def told(release: Release) -> str:

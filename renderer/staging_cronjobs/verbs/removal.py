@@ -1,62 +1,89 @@
-"""Taking a release away: its objects first, and the proof that they are gone, then its record."""
+"""Taking releases away: their objects first, and the proof that they are gone, then their records.
+
+Several at once, each step for all of them, so that no step starts a program for each.
+"""
 
 import time
+from collections.abc import Collection, Sequence
 
-from ..errors import Outside, Superseded, Unfinished, to_finish
+from ..errors import Refused, Superseded, Unfinished, to_finish
 from ..external import helm, helm_record, kubectl
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
+from . import Problems
 
 POLL = 0.5  # seconds
+STARTS = 4  # of helm, side by side: each waits for the objects of one release after the other
 
 
-def clear(cluster: Cluster, release: Release) -> None:
-    """Delete the release's objects and see that they are gone; its record stays, as `uninstalled`.
+def clear_one(cluster: Cluster, release: Release) -> None:
+    """The same as `clear` for one release. Raises what is in the way."""
+    for problem in clear(cluster, [release]).values():
+        raise problem
 
-    Raises `Unfinished` when objects outlive the wait: only kubectl's word counts, Helm may say `uninstalled` while
+
+def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
+    """Delete the releases' objects and see that they are gone; their records stay, as `uninstalled`.
+
+    Gives `Unfinished` when objects outlive the wait: only kubectl's word counts, Helm may say `uninstalled` while
     objects live.
     """
-    if release.status != "uninstalled":  # --keep-history on `uninstalled` fails, on both majors
-        _uninstall(cluster, release)
-    kubectl.delete_leftovers(cluster, release)
+    # --keep-history on `uninstalled` fails, on both majors.
+    failed = _uninstall(cluster, [release for release in releases if release.status != "uninstalled"], STARTS)
+    left = [release for release in releases if release.name not in failed]
+    failed |= kubectl.delete_leftovers(cluster, left)
+    left = [release for release in left if release.name not in failed]
     deadline = time.monotonic() + cluster.gone_seconds
-    while remains := kubectl.remains(cluster, release):
-        if time.monotonic() > deadline:
-            shown = ", ".join(remains[:5]) + (f" and {len(remains) - 5} more" if len(remains) > 5 else "")
-            told = f"{shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?)"
-            raise Unfinished(to_finish(f"{cluster}: {told}"))
+    while (remains := kubectl.remains(cluster, left)) and time.monotonic() <= deadline:
         time.sleep(POLL)
+    for name, things in remains.items():
+        shown = ", ".join(things[:5]) + (f" and {len(things) - 5} more" if len(things) > 5 else "")
+        told = f"{shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?)"
+        failed[name] = Unfinished(to_finish(f"{cluster}: {told}"))
+    return failed
 
 
-def purge(cluster: Cluster, name: str) -> None:
-    """Delete the record of a release whose objects are gone. Raises `Superseded` when it was deployed again meanwhile.
+def purge_one(cluster: Cluster, name: str) -> None:
+    """The same as `purge` for one release. Raises what is in the way."""
+    for problem in purge(cluster, [name]).values():
+        raise problem
+
+
+def purge(cluster: Cluster, names: Collection[str]) -> Problems:
+    """Delete the records of releases whose objects are gone. Gives `Superseded` for one that was deployed meanwhile.
 
     Not by Helm, which goes by the name alone: a deploy that lands just then would be lost.
     """
-    if left := _undeployed(cluster, name):
+    left, failed = _undeployed(cluster, names)
+    kept = helm_record.forget(cluster, left)
+    still, deployed = _undeployed(cluster, kept)
+    return failed | deployed | {release.name: kept[release.name] for release in still}
+
+
+def _undeployed(cluster: Cluster, names: Collection[str]) -> tuple[list[Release], Problems]:
+    """What is left of the records of these releases, and why others are left alone."""
+    found, unproven = helm_record.histories(cluster, names)
+    again = "was deployed again meanwhile by a newer push, and was left alone"
+    deployed: Problems = {r.name: Superseded(f"release {r.name} {again}") for r in found if r.live}
+    refused: Problems = {name: Refused(why) for name, why in unproven.items()}
+    return [release for release in found if not release.live], deployed | refused
+
+
+def _uninstall(cluster: Cluster, releases: Sequence[Release], starts: int) -> Problems:
+    """Have Helm delete the objects. What it says of several counts for none: then each gets a start of its own."""
+    failed: Problems = {}
+    for release in releases:
         try:
-            helm_record.forget(cluster, left)
-        except Outside:
-            if _undeployed(cluster, name):
-                raise
-
-
-def _undeployed(cluster: Cluster, name: str) -> Release | None:
-    """What is left of a release's record."""
-    left = helm_record.find(cluster, name)
-    if left and left.live:
-        raise Superseded(f"release {name} was deployed again meanwhile by a newer push, and was left alone")
-    return left
-
-
-def _uninstall(cluster: Cluster, release: Release) -> None:
-    try:
-        helm.uninstall(cluster, release)
-    except Outside as error:
-        # It may have been done by another run beside this one, or Helm's own wait was too short: the objects tell.
-        now = helm_record.find(cluster, release.name)
-        if now and now.status != "uninstalled":
-            kubectl.delete_leftovers(cluster, release)  # kubectl says why, where Helm says only that it failed
-            raise Unfinished(to_finish(error)) from None
-        if "is forbidden" in str(error):
-            raise Unfinished(to_finish(error)) from None
+            helm_record.check(cluster, release)
+        except Refused as error:
+            failed[release.name] = error
+    told = helm.uninstall(cluster, [r.name for r in releases if r.name not in failed], starts)
+    # It may have been done by another run beside this one, or Helm's own wait was too short: the record tells.
+    now, unproven = helm_record.histories(cluster, told)
+    failed |= {name: Refused(why) for name, why in unproven.items()}
+    undone = [release for release in now if release.status != "uninstalled"]
+    if undone and len(releases) > starts:
+        return failed | _uninstall(cluster, undone, len(undone))
+    why = told | kubectl.delete_leftovers(cluster, undone)  # kubectl says why, where Helm says only that it failed
+    stuck = {release.name for release in undone} | {name for name in told if "is forbidden" in str(told[name])}
+    return failed | {name: Unfinished(to_finish(why[name])) for name in stuck}

@@ -105,7 +105,10 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
         return
     # A branch that is there beside an unfinished cleanup was pushed after it: its own deploy follows.
     unfinished = finding.kind == "unfinished"
-    plan = cleanup.plan(settings, cluster, finding.staged, token, keep_branch=unfinished, keep_monitors=keep_monitors)
+    kept = {"keep_branch": unfinished, "keep_monitors": keep_monitors}
+    plan = cleanup.plan(settings, cluster, [finding.staged], token, **kept)[finding.staged]
+    if isinstance(plan, StagingError):
+        raise plan
     if plan.head is not None:
         say(f"{finding.staged.branch} is there again: left alone")
         return
@@ -114,10 +117,11 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
         return
     if plan.project is None and not keep_monitors:
         say(f"monitors are not touched, Sentry is not set up: {', '.join(sorted(plan.release.job_names))}")
-    cleanup.run(plan, say)
+    for problem in cleanup.run([plan], say).values():
+        raise problem
     if stores := plan.release.values.record.stores:
         say(f"stores that stay: {', '.join(stores)}")
-        if against := cleanup.against_deleting(settings, plan):
+        for against in filter(None, cleanup.against_deleting(settings, [plan])):
             say(against)
 
 

@@ -73,5 +73,5 @@ def test_input_and_environment_are_not_shown() -> None:
     said: list[str] = []
     with shell.echoed(said.append):
         shell.run(sys.executable, "-c", "pass", stdin=SECRET, env={"TOKEN": SECRET})
-        list(shell.run_all([[sys.executable, "-c", "0"]], at_once=1, env={"TOKEN": SECRET}))
+        shell.together([lambda: shell.run(sys.executable, "-c", "0", env={"TOKEN": SECRET})])
     assert said == [f"{sys.executable} -c pass", f"{sys.executable} -c 0"]

@@ -1,6 +1,7 @@
 """The git side, on real repositories: what main has, where a stage branch is, and its deletion."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -272,30 +273,32 @@ def test_a_remote_that_does_not_answer_is_not_a_missing_branch(checkout: Checkou
     with pytest.raises(Outside, match=f"cannot ask origin for branch {BRANCH}: "):
         checkout.remote_head(BRANCH)
     with pytest.raises(Outside, match=f"cannot ask origin for branch {BRANCH}: "):
-        checkout.delete_branch(BRANCH, "0" * 40)
+        checkout.delete_branches({BRANCH: "0" * 40})
 
 
 def test_a_branch_is_deleted_once_and_being_gone_is_done(checkout: Checkout, repository: Repository) -> None:
     commit = repository.stage("ridge-snow", "0.2.0")
     repository.git("push", "--quiet", "origin", f"main:{BRANCH}-other", f"HEAD:refs/tags/{BRANCH}")
-    checkout.delete_branch(BRANCH, commit)
-    assert checkout.remote_head(BRANCH) is None
-    checkout.delete_branch(BRANCH, commit)
+    for _ in range(2):
+        assert checkout.delete_branches({BRANCH: commit}) == {}
+        assert checkout.remote_head(BRANCH) is None
     assert repository.git("ls-remote", "origin", f"refs/tags/{BRANCH}")
     assert repository.remote_head("main") and repository.remote_head(f"{BRANCH}-other")
     assert repository.git("rev-parse", "--verify", f"refs/heads/{BRANCH}") == commit  # the local one stays
 
 
-def test_a_branch_that_moved_is_not_deleted(checkout: Checkout, repository: Repository) -> None:
+def test_a_branch_that_moved_is_not_deleted_and_others_are(checkout: Checkout, repository: Repository) -> None:
     old = repository.stage("ridge-snow", "0.2.0")
     new = repository.commit("One more")
     repository.push(BRANCH)
-    with pytest.raises(Refused) as caught:
-        checkout.delete_branch(BRANCH, old)
-    assert str(caught.value) == (
+    other = BRANCH.replace("0.2.0", "0.3.0")
+    repository.git("push", "--quiet", "origin", f"main:refs/heads/{other}")
+    kept = checkout.delete_branches({BRANCH: old, other: repository.git("rev-parse", "main")})
+    assert [*kept] == [BRANCH] and isinstance(kept[BRANCH], Refused)
+    assert str(kept[BRANCH]) == (
         f"branch {BRANCH} has moved from {old[:12]} to {new[:12]}. Someone pushed: run this again."
     )
-    assert repository.remote_head(BRANCH) == new
+    assert checkout.remote_heads([BRANCH, other]) == {BRANCH: new}
 
 
 def hook(folder: Path, name: str, text: str) -> None:
@@ -308,15 +311,16 @@ def hook(folder: Path, name: str, text: str) -> None:
 def test_a_remote_that_forbids_the_deletion_is_quoted(checkout: Checkout, repository: Repository) -> None:
     commit = repository.stage("ridge-snow", "0.2.0")
     hook(repository.remote, "update", "echo this branch is protected >&2; exit 1")
-    with pytest.raises(Outside, match=f"origin does not let branch {BRANCH} be deleted: .*this branch is protected"):
-        checkout.delete_branch(BRANCH, commit)
+    kept = checkout.delete_branches({BRANCH: commit})
+    assert [*kept] == [BRANCH] and isinstance(kept[BRANCH], Outside)
+    assert re.match(f"origin does not let branch {BRANCH} be deleted: .*this branch is protected", str(kept[BRANCH]))
     assert repository.remote_head(BRANCH) == commit
 
 
 def test_the_users_own_hooks_do_not_run(checkout: Checkout, repository: Repository) -> None:
     commit = repository.stage("ridge-snow", "0.2.0")
     hook(repository.path / ".git", "pre-push", "exit 1")
-    checkout.delete_branch(BRANCH, commit)
+    assert checkout.delete_branches({BRANCH: commit}) == {}
     assert checkout.remote_head(BRANCH) is None
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -319,17 +320,18 @@ def test_many_programs_run_side_by_side_and_answer_in_order() -> None:
     )
     pauses = ["0.9", "0.1", "0.3"]
     start = time.monotonic()
-    results = list(shell.run_all([(sys.executable, "-c", code, pause) for pause in pauses], at_once=3))
+    results = shell.together([partial(python, code, pause, check=False) for pause in pauses])
     assert [(r.stdout.strip(), r.code) for r in results] == [("0.9", 9), ("0.1", 1), ("0.3", 3)]
     assert time.monotonic() - start < 5
 
 
-def test_no_more_programs_run_at_once_than_allowed(tmp_path: Path) -> None:
+def test_no_more_programs_run_at_once_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shell, "AT_ONCE", 2)
     code = (
         "import os, sys, time; mark = os.path.join(sys.argv[1], str(os.getpid())); open(mark, 'w').close(); "
         "time.sleep(0.2); print(len(os.listdir(sys.argv[1]))); os.remove(mark)"
     )
-    results = shell.run_all([(sys.executable, "-c", code, str(tmp_path))] * 5, at_once=2)
+    results = shell.together([partial(python, code, str(tmp_path), str(number)) for number in range(5)])
     assert max(int(r.stdout) for r in results) == 2
 
 

@@ -167,10 +167,9 @@ def printers(text: str, *, as_json: bool = False) -> Iterator[Callable[[], None]
             yield lambda c=changed, t=told: terminal.suspended(cluster, release(text), {text: [text]}, c, **t)
             yield lambda c=changed, k=keys: terminal.still_running(release(text), [text], stopped=c, keys=k)
     for plan in plans(text):
-        yield lambda plan=plan: terminal.plan(plan, printing.say)
-        yield lambda plan=plan: terminal.plan_of_many({STAGED: plan, OTHER: text}, CLUSTER, printing.say)
-        yield lambda plan=plan: terminal.cleaned(plan, "")
-        yield lambda plan=plan: terminal.cleaned(plan, text)
+        yield lambda plan=plan: terminal.plans({STAGED: plan}, CLUSTER, printing.say)
+        yield lambda plan=plan: terminal.plans({STAGED: plan, OTHER: Refused(text)}, CLUSTER, printing.say)
+        yield lambda plan=plan: terminal.cleaned([plan, plan], ["", text])
     for dry in (False, True):
         said = replace(outcome(text), dry_run=dry)
         yield lambda said=said: print(markdown.deployed(said, datetime(2026, 1, 5, tzinfo=UTC)))

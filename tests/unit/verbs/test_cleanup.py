@@ -41,7 +41,10 @@ def against(folder: Path, version: str, *, keep_branch: bool = False, **facts: o
     revision = Revision(1, "deployed", "uid", "2026-11-25T00:00:00Z", Values(record=of, jobs={}), {}, "", 0)
     release = Release(of.staged_version.release, (revision,))
     checkout = None if keep_branch else git.find(settings)
-    return against_deleting(settings, Plan(Cluster("c", "n"), release, checkout, None, None, keep_branch=keep_branch))
+    (said,) = against_deleting(
+        settings, [Plan(Cluster("c", "n"), release, checkout, None, None, keep_branch=keep_branch)]
+    )
+    return said
 
 
 def change_main(repository: Repository) -> None:
