@@ -8,7 +8,7 @@ from typing import Any
 from pykube import HTTPClient
 
 from records import packed, unpacked
-from staging_cronjobs.model import values
+from staging_cronjobs.model import marks, values
 from staging_cronjobs.model.staged_version import StagedVersion
 
 NEVER = "0 0 29 2 *"  # nothing may fire while times are measured
@@ -40,13 +40,13 @@ def _write_one(
     new["manifest"] = new["manifest"].replace(f'dataset-version: "{before.version}"', f'dataset-version: "{version}"')
     made = values.parse(after.release, new["config"])
     labels = {**secret["metadata"]["labels"], "name": after.release, "version": "1"}
-    labels = {k: v for k, v in labels.items() if not k.startswith(values.LABEL)} | made.release_labels
+    labels = {k: v for k, v in labels.items() if not k.startswith(marks.LABEL)} | made.release_labels
     name = f"sh.helm.release.v1.{after.release}.v1"
     record = {"type": secret["type"], "metadata": {"name": name, "labels": labels}, "data": {"release": packed(new)}}
     _create(client, namespace, "v1", "secrets", record)
     for cronjob in cronjobs:
         one = _replaced({"metadata": _own(cronjob), "spec": cronjob["spec"]}, renamed)
-        one["metadata"]["labels"][f"{values.LABEL}dataset-version"] = version
+        one["metadata"]["labels"][f"{marks.LABEL}dataset-version"] = version
         one["spec"]["schedule"] = NEVER
         _create(client, namespace, "batch/v1", "cronjobs", one)
 

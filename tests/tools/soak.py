@@ -28,7 +28,7 @@ from records import unpacked
 from repositories import Repository, make_repository
 from sentry_server import SentryServer
 from staged import Place, Sentry
-from staging_cronjobs.model import values
+from staging_cronjobs.model import marks
 from staging_cronjobs.model.staged_version import StagedVersion
 
 DATASETS = ("ridge-snow", "harbor-wind-forecast", "glacier-ice-forecast-5-day", "estuary-salinity-analysis")
@@ -266,9 +266,9 @@ class Soak:
         live = self.place.live
         for record in live.all("secrets", f"owner=helm,name={staged.release}"):
             labels = record["metadata"]["labels"]
-            self.sentry.check_in(*(x.removeprefix(values.JOB_LABEL) for x in labels if x.startswith(values.JOB_LABEL)))
+            self.sentry.check_in(*(x.removeprefix(marks.JOB_LABEL) for x in labels if x.startswith(marks.JOB_LABEL)))
         jobs = live.names("jobs")
-        for cronjob in live.names("cronjobs", f"{values.LABEL}release={staged.release}"):
+        for cronjob in live.names("cronjobs", f"{marks.LABEL}release={staged.release}"):
             if not any(job.startswith(f"{cronjob}-") for job in jobs):
                 make_job(live, cronjob, {RUN_SECONDS: "60"})
 
@@ -306,10 +306,10 @@ class Soak:
         cronjobs = live.all("cronjobs")
         names = {c["metadata"]["name"]: c["metadata"] for c in cronjobs}
         for name, metadata in names.items():
-            release, commit = (metadata["labels"].get(f"{values.LABEL}release"), metadata["annotations"])
-            if releases.get(release) != commit.get(f"{values.LABEL}commit"):
+            release, commit = (metadata["labels"].get(f"{marks.LABEL}release"), metadata["annotations"])
+            if releases.get(release) != commit.get(f"{marks.LABEL}commit"):
                 yield f"CronJob {name} of {release} is not of the branch's head"
-        for release in releases.keys() - {m["labels"].get(f"{values.LABEL}release") for m in names.values()}:
+        for release in releases.keys() - {m["labels"].get(f"{marks.LABEL}release") for m in names.values()}:
             yield f"release {release} has no CronJobs"
         for kind in ("jobs", "pods"):
             for name in live.names(kind):

@@ -14,8 +14,9 @@ from ..external.main_settings import Place
 from ..model import command_line, stores
 from ..model.catalogue import Dataset
 from ..model.cronjob import pod_of
+from ..model.marks import STORES
 from ..model.settings import TABLE, Settings
-from ..model.values import STORES, Values, key_of, name_of
+from ..model.values import Values, key_of, name_of
 from . import staged_with_kubectl
 
 ARCHIVER = re.compile(r"(?<![a-z])archiv")  # what a job is called that keeps what it reads, for all versions together

@@ -125,8 +125,8 @@ def _staged(kind: str, before: Sequence[str], last: str) -> list[str]:
 
 def _names(kind: str, before: Sequence[str], last: str) -> Iterator[str]:
     from ..external import cluster as clusters
+    from ..model.marks import LABEL
     from ..model.staged_version import StagedVersion
-    from ..model.values import LABEL
     from .options import settings_for
 
     place = {PLACES[word]: value for word, value in pairwise(before) if word in PLACES}

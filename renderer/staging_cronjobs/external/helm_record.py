@@ -14,14 +14,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Outside, Refused, StagingError
-from ..model import values
+from ..model.marks import LABEL
 from ..model.staged_version import StagedVersion
-from ..model.values import LABEL, Values
 from . import shell
 from .cluster import Cluster, one_of
+
+if TYPE_CHECKING:
+    from ..model.values import Values
 
 CHART = "staging-cronjobs"
 DRIVERS = {
@@ -52,7 +54,7 @@ class Revision:
     status: str
     uid: str
     made: str  # when: a timestamp of Kubernetes
-    values: Values
+    values: "Values"
     labels: Mapping[str, str]
     manifest: str = field(repr=False)
     hooks: int  # how many
@@ -98,7 +100,7 @@ class Release:
         return self.newest.age
 
     @property
-    def values(self) -> Values:
+    def values(self) -> "Values":
         """What was asked for last."""
         return self.newest.values
 
@@ -119,7 +121,7 @@ class Release:
         return None if self.status == "pending-install" else of.get("deployed", of.get("superseded"))
 
     @property
-    def runs(self) -> Values | None:
+    def runs(self) -> "Values | None":
         """The values of what runs: of a pending release what ran before. None when nothing does."""
         if not self.live:
             return None
@@ -133,6 +135,8 @@ class Release:
     @property
     def job_names(self) -> frozenset[str]:
         """Every job that a revision had: a dropped job's name stays known."""
+        from ..model import values
+
         recorded = values.names_in(self.labels, self.values.record)
         return frozenset(recorded).union(*(r.names for r in self.revisions))
 
@@ -284,7 +288,10 @@ def driver() -> str:
 
 def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
     """Helm's records. Helm does not look at a Secret's type, so one of another type counts where it has a record."""
-    items = cluster.get(driver(), selector)
+    asked = shell.begin(lambda: cluster.get(driver(), selector))
+    from ..model import values  # noqa: F401 - pydantic takes as long as the answer does
+
+    items = asked()
     return [item for item in items if item.get("type", TYPE) == TYPE or "release" in (item.get("data") or {})]
 
 
@@ -314,6 +321,8 @@ def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) ->
         raise Refused(f"Helm's record {metadata['name']!r} is not of release {name}, revision {number}, {status}")
     if item.get("type", TYPE) != TYPE or not isinstance(manifest, str):
         raise Refused(f"Helm's record {metadata['name']!r} is not one that Helm writes")
+    from ..model import values
+
     found = values.parse(name, config)
     if (own := found.record.staged_version.release) != name:
         raise Refused(f"release {name} has the record of {own}, so this program did not make it. Nothing was touched")

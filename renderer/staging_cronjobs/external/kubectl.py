@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Outside
 from ..model import runs
-from ..model.values import LABEL
+from ..model.marks import LABEL
 from .cluster import Cluster, one_of
 from .helm_record import Release
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .values import HELM_MARKS, LABEL, Values
+from .marks import HELM_MARKS, LABEL
+from .values import Values
 
 PRIVATE = ("env[", "args", "command", "annotations[", "httpHeaders[", "volumeAttributes.")  # may hold secrets
 MAPS = frozenset({"labels", "annotations", "nodeSelector", "matchLabels"})  # their keys have dots and slashes

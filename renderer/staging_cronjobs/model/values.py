@@ -15,16 +15,13 @@ from . import origin, schedules
 from .catalogue import Dataset
 from .cronjob import CronJobSpec, misshapen, places
 from .helm_limits import DEEPEST, carried, too_deep, unprintable, unwritable, without_nulls
+from .marks import HELM_MARKS, JOB_LABEL, LABEL
 from .origin import LONGEST
 from .staged_version import StagedVersion, shown
 
-LABEL = "staging-cronjobs/"
-JOB_LABEL = f"{LABEL}job."
-STORES = f"{LABEL}stores"  # an annotation of each CronJob: where its version writes, as JSON
 FORMAT = 1
 # A word that neither YAML 1.1 nor 1.2 takes for something else.
 PLAIN_KEY = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][A-Za-z0-9_./-]*")
-HELM_MARKS = ("helm.sh/", "meta.helm.sh/")  # by these Helm runs, keeps or adopts what it finds them on
 
 
 class Record(BaseModel):

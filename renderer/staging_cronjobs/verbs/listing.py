@@ -3,13 +3,15 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..external import helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..model import origin, schedules
-from ..model.values import Job
+
+if TYPE_CHECKING:
+    from ..model.values import Job
 
 FACTS = ("dataset_id", "version", "repository", "branch", "commit", "image", *origin.LONGEST)
 Object = dict[str, Any]
@@ -116,7 +118,7 @@ def _job(key: str, cronjob: Mapping[str, Any], cluster: Cluster) -> Object:
     }
 
 
-def _missing(key: str, job: Job) -> Object:
+def _missing(key: str, job: "Job") -> Object:
     """A job on record without a CronJob."""
     facts: Object = {"key": key, "name": job.name, "missing": True}
     facts |= {"schedule": job.spec["schedule"], "time_zone": job.spec.get("timeZone"), "last_run": "", "log": ""}

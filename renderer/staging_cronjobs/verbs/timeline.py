@@ -8,10 +8,10 @@ from ..errors import Refused, StagingError, suggestion
 from ..external import kubectl
 from ..external.cluster import Cluster
 from ..model import timeline
+from ..model.marks import LABEL
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, check_dataset_id
 from ..model.timeline import Job, Timeline
-from ..model.values import LABEL
 
 
 def look(cluster: Cluster, settings: Settings, dataset_id: str, now: datetime) -> Timeline:
