@@ -14,7 +14,7 @@ from ..errors import Refused, StagingError, suggestion
 from . import origin, schedules
 from .catalogue import Dataset
 from .cronjob import CronJobSpec, misshapen, places
-from .helm_limits import DEEPEST, carried, too_deep, unprintable, unwritable, without_nulls
+from .helm_limits import unprintable, unwritable, without_nulls
 from .marks import HELM_MARKS, JOB_LABEL, LABEL
 from .origin import LONGEST
 from .staged_version import StagedVersion, shown
@@ -252,10 +252,7 @@ def _strange(found: Values) -> Iterator[str]:
     for key in found.paused_keys:
         staged.job_name(key)  # or it can be nobody's
     for key, job in found.jobs.items():
-        if not all(map(carried, (job.name, job.labels, job.annotations, job.spec))):
-            if too_deep(job.spec):
-                yield f"its job {shown(key)} is nested more than {DEEPEST} levels"
-            yield from (f"its job {shown(key)}: {problem}" for problem in unwritable(job.model_dump()))
+        yield from (f"its job {shown(key)}: {problem}" for problem in unwritable(dict(job)))
         yield from (f"its job {shown(key)}: {problem}" for problem in misshapen({"spec": job.spec}))
         if staged.job_name(key, indexed_workers(job.spec)) != job.name:
             yield f"its job {key} has the name {shown(job.name)}"
@@ -300,13 +297,9 @@ def _check_resource(dataset_id: str, resource: Mapping[str, Any]) -> str:
 
 def _job(staged: StagedVersion, name: str, key: str, resource: Mapping[str, Any], namespace: str) -> Job:
     given = {"spec": resource.get("spec"), "metadata": resource["metadata"]}
-    if too_deep(given):
-        raise Refused(
-            f"job {name!r} of dataset {staged.dataset_id} is nested more than {DEEPEST} levels: make it flatter"
-        )
-    wanted = without_nulls(given)
     if problems := "; ".join(unwritable(given)):
         raise Refused(f"job {name!r} of dataset {staged.dataset_id} cannot be passed to Helm: {problems}")
+    wanted = without_nulls(given)
     if problems := "; ".join(misshapen(wanted) or _marks_of_helm(wanted["metadata"])):
         raise Refused(f"job {name!r} of dataset {staged.dataset_id}: {problems}")
     spec, metadata = wanted["spec"], wanted["metadata"]

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from catalogues import record
 from hostile import Hostile
 from staging_cronjobs.errors import Refused
-from staging_cronjobs.model import helm_limits, values
+from staging_cronjobs.model import values
 from staging_cronjobs.model.catalogue import Dataset
 from staging_cronjobs.model.values import Job, Values, build, key_of, parse
 
@@ -287,27 +287,6 @@ def test_what_helm_can_carry_is_kept() -> None:
     assert found.spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] == kept
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just("<<"),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.just("<<"), inner),
-    )
-)
-def test_the_quick_look_at_a_value_lets_nothing_pass_that_the_long_one_refuses(value: object) -> None:
-    if helm_limits.carried(value):
-        assert not list(helm_limits.unwritable(value)) and not helm_limits.too_deep(value)
-
-
-def test_the_quick_look_passes_ordinary_jobs_and_nothing_too_deep() -> None:
-    assert helm_limits.carried(cronjob())
-    deep: list[object] = []
-    for _ in range(helm_limits.DEEPEST - 1):
-        deep = [deep]
-    assert helm_limits.too_deep(deep) and not helm_limits.carried(deep)
-    (looped := deep).append(deep)
-    assert not helm_limits.carried(looped)
-
-
 def test_an_unwritable_record_is_refused_as_well() -> None:
     other = RECORD.model_copy(update={"stores": ["s3://a", "s3://\x7f"]})
     with pytest.raises(Refused, match=r"record\.stores\[1\] holds the character U\+007F"):
@@ -396,6 +375,9 @@ def test_a_value_that_is_nested_without_end_is_refused(hostile: Hostile) -> None
         lambda v: v["jobs"]["update"].update(name="staging-ridge-snow-v0-2-0-validate"),
         lambda v: v["jobs"].update({"--all": v["jobs"]["update"]}),
         lambda v: v["jobs"]["update"]["spec"].pop("jobTemplate"),
+        lambda v: v["jobs"]["update"]["spec"].update(free=json.loads("[" * 100 + "]" * 100)),
+        lambda v: v["jobs"]["update"]["spec"].update(free=["ok", None]),
+        lambda v: v["jobs"]["update"]["labels"].update({"a\x7f": "b"}),
         lambda v: v.update(jobs={}),
         lambda v: v.update(jobs=[]),
         lambda v: v.update(suspend="yes"),
