@@ -44,8 +44,8 @@ def check_going(cluster: Cluster, place: Place, going: Values) -> None:
     """
     there, facts, checkout = kubectl.everything(cluster), going.record, place.checkout
     if checkout and same_repository(checkout.repository, facts.repository):
-        wanted = (facts.dataset_id, facts.template_path)
-        if facts.version in dataset_versions.on_main(checkout, [wanted])[wanted].versions:
+        main = dataset_versions.on_main(checkout, [facts.template])
+        if facts.version in main[facts.template].versions:
             raise Refused(
                 f"{checkout.remote}/{checkout.main} has version {facts.version} of {facts.dataset_id} too, so "
                 f"production writes its stores, and two writers would damage them. Take the staged version away with "

@@ -56,6 +56,11 @@ class Record(BaseModel):
         return StagedVersion(self.dataset_id, self.version)
 
     @property
+    def template(self) -> tuple[str, str]:
+        """The dataset's id and its template's path: by these main is asked for its version."""
+        return self.dataset_id, self.template_path
+
+    @property
     def origin(self) -> dict[str, str]:
         """Who deployed it, and from where."""
         return {field: getattr(self, field) for field in LONGEST}

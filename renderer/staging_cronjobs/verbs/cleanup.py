@@ -304,7 +304,7 @@ def against_deleting(settings: Settings, plans: Sequence[Plan]) -> list[str]:
     records = [plan.release.values.record for plan in plans]
     checkout, main, problem = None, {}, ""
     try:
-        wanted = {(facts.dataset_id, facts.template_path) for facts in records if facts.stores}
+        wanted = {facts.template for facts in records if facts.stores}
         checkout = (plans[0].checkout or git.find(settings)) if wanted else None
         if checkout:
             checkout.fetch_main()
@@ -317,7 +317,7 @@ def against_deleting(settings: Settings, plans: Sequence[Plan]) -> list[str]:
             return ""
         if not problem and not (checkout and git.same_repository(checkout.repository, facts.repository)):
             return _unread(f"{settings.project} is no checkout of {facts.repository}.")
-        found = main.get((facts.dataset_id, facts.template_path))
+        found = main.get(facts.template)
         return _unread(problem) if found is None else _against(facts, found)
 
     return [against(facts) for facts in records]
@@ -348,10 +348,10 @@ def promoted(settings: Settings, cluster: Cluster, say: Say) -> tuple[list[Stage
         cluster.require_namespace()
     found: list[StagedVersion] = []
     recorded = [release.values.record for release in listed]
-    main = dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in recorded})
+    main = dataset_versions.on_main(checkout, {facts.template for facts in recorded})
     for release, facts in zip(listed, recorded, strict=True):
         own = git.same_repository(facts.repository, checkout.repository)
-        there = main[facts.dataset_id, facts.template_path]
+        there = main[facts.template]
         if there.problem:
             unproven |= {release.name: there.problem} if own else {}
         elif facts.version in there.versions and own:

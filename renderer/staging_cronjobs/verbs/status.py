@@ -101,9 +101,7 @@ def _asked(
         ours = [facts for release in releases if world.ours((facts := release.values.record).repository)]
         commits = {facts.commit.removesuffix("-dirty") for facts in ours}
         world.branches = asked(checkout.stage_branches)
-        world.main = asked(
-            lambda: dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in ours})
-        )
+        world.main = asked(lambda: dataset_versions.on_main(checkout, {facts.template for facts in ours}))
         world.behind = asked(lambda: checkout.behind(commits))
     if project and (there := asked(lambda: sentry.listed(project))) is not None:
         world.monitors = {monitor.slug: ", ".join(monitor.states) or "active" for monitor in there}
@@ -121,7 +119,7 @@ def _standing(release: Release, world: _World) -> Standing:
     facts, wanted = release.values.record, release.values.jobs if release.live else {}
     cronjobs = {c["metadata"]["name"]: c for c in world.cronjobs.get(release.name, ())}
     ours, made = world.ours(facts.repository), release.newest.made
-    there = world.main[facts.dataset_id, facts.template_path] if ours and world.main is not None else None
+    there = world.main[facts.template] if ours and world.main is not None else None
     found = Standing(
         release.name,
         release.status,

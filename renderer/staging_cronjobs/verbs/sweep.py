@@ -3,7 +3,7 @@
 A failed, partial or empty listing of anything is an error, never "all gone".
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
     if not (names.releases or names.unproven):
         cluster.require_namespace()
     recorded = [release.values.record for release in names.releases]
-    main = dataset_versions.on_main(checkout, {(facts.dataset_id, facts.template_path) for facts in recorded})
+    main = dataset_versions.on_main(checkout, {facts.template for facts in recorded})
     staged: set[str] = set()
     found: dict[str, list[Finding]] = {}
     job_names: set[str] = set()
@@ -57,7 +57,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
             continue
         staged.add(facts.branch)
         told = [*_of_release(release, facts.branch in branches, grace), *_of_lock(cluster, release)]
-        told += _of_main(release, main)
+        told += _of_main(release, main[facts.template])
         found[release.name] = [*_as_one(told), *_of_monitors(release, there, grace)]
     unproven |= names.unproven
     every = [finding for name in sorted(found) for finding in found[name]]
@@ -150,9 +150,8 @@ def _as_one(found: list[Finding]) -> list[Finding]:
     return [replace(found[0], detail="; ".join(f.detail for f in found))] if found else []
 
 
-def _of_main(release: Release, main: Mapping[dataset_versions.Wanted, dataset_versions.OnMain]) -> list[Finding]:
+def _of_main(release: Release, there: dataset_versions.OnMain) -> list[Finding]:
     facts = release.values.record
-    there = main[facts.dataset_id, facts.template_path]
     if there.problem:
         return [Finding("unproven", release.name, f"it cannot be compared with main: {there.problem}")]
     if not (release.live and there.versions):
