@@ -10,5 +10,5 @@ def main() -> None:
     """The console script."""
     import gc
 
-    gc.set_threshold(100_000, 20, 20)  # else reading thousands of objects takes twice as long
+    gc.set_threshold(100_000, 20, 20)  # else `list` and `status` of 1,000 versions take 35 to 45 % more CPU
     app()
