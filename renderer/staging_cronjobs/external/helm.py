@@ -48,7 +48,7 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
 
 def recorded(cluster: Cluster, release: Release, known: Collection[str]) -> Objects:
     """The CronJobs by name as Helm's record has them, with the API server's defaults; without those that it refuses."""
-    helm_record.check(cluster, release)
+    helm_record.check(release)
     return _tried(cluster, _objects(release.newest.manifest), known)[0]
 
 
@@ -60,7 +60,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     when another helm came first, `Outside` with Helm's words, or `Unfinished`.
     """
     if old:
-        helm_record.check(cluster, old)
+        helm_record.check(old)
     # Whole objects are put, not patches: Helm's patch loses entries of lists, and keeps what a person added.
     # Helm 4 would refuse that together with server-side apply.
     replace = ("--force", "--atomic") if cluster.helm_major == 3 else (*_REPLACE_4, *_UNDO_4)
@@ -145,7 +145,7 @@ def replaced(name: str, others: Collection[Revision]) -> str:
 
 def rollback(cluster: Cluster, release: Release, revision: int) -> None:
     """`helm rollback`: it also frees a release whose upgrade was killed."""
-    helm_record.check(cluster, release)
+    helm_record.check(release)
     replace = ("--force",) if cluster.helm_major == 3 else _REPLACE_4
     cluster.helm("rollback", *replace, "--timeout", cluster.timeout, "--", release.name, str(revision))
 

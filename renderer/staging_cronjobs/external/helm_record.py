@@ -60,6 +60,7 @@ class Revision:
     hooks: int  # how many
     name: str = ""  # of the Secret
     version: str = ""  # of the Secret, which every write changes
+    namespace: str = ""
 
     @property
     def age(self) -> float:
@@ -161,16 +162,16 @@ def find(cluster: Cluster, name: str) -> Release | None:
 def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     """The release of a staged version. Raises `Refused` when it is another's, or has what `check` refuses."""
     if release := find(cluster, staged.release):
-        check_own(cluster, release, staged)
+        check_own(release, staged)
     return release
 
 
-def check_own(cluster: Cluster, release: Release, staged: StagedVersion) -> None:
+def check_own(release: Release, staged: StagedVersion) -> None:
     """Raises `Refused` when the release is another's, or has what `check` refuses."""
     if (facts := release.values.record).staged_version != staged:
         whose = f"{facts.dataset_id} v{facts.version}, not to {staged.branch}"
         raise Refused(f"release {release.name} belongs to {whose}. Nothing was touched.")
-    check(cluster, release)
+    check(release)
 
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
@@ -222,20 +223,18 @@ def _sorted(
     return {name: revisions for name, revisions in found.items() if name not in unproven}, unproven
 
 
-def check(cluster: Cluster, release: Release) -> None:
+def check(release: Release) -> None:
     """Helm creates and deletes what a record says: that must be CronJobs of this release alone.
 
     Raises `Refused` naming the first thing that is not.
     """
-    used = {
-        r.status: r for r in release.revisions if r.status in ("deployed", "superseded")
-    }  # what Helm may go back to
-    for revision in {release.newest.number: release.newest, **{r.number: r for r in used.values()}}.values():
-        if problem := _foreign(revision.manifest, revision.hooks, cluster.namespace, revision.names):
+    of = {r.status: r for r in release.revisions}  # the newest of each status
+    for revision in (release.newest, of.get("deployed"), of.get("superseded")):  # what Helm may go back to
+        if revision and (problem := _foreign(revision.manifest, revision.hooks, revision.namespace, revision.names)):
             raise Refused(
-                f"Helm's record of release {release.name}, revision {revision.number}, has {problem}. Helm would act "
-                "on it, and no staged version has such a thing. Nothing was touched. Find out who wrote it. To take "
-                "the release away by hand, delete its CronJobs, then the Secrets labelled "
+                f"Helm's record of release {release.name}, revision {revision.number}, has {problem}. "
+                "Helm would act on it, and no staged version has such a thing. Nothing was touched. Find out who wrote "
+                "it. To take the release away by hand, delete its CronJobs, then the Secrets labelled "
                 f"owner=helm,name={release.name}, with kubectl"
             )
 
@@ -337,6 +336,7 @@ def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) ->
         len(hooks) if isinstance(hooks, list) else int(hooks is not None),
         metadata["name"],
         metadata["resourceVersion"],
+        metadata["namespace"],
     )
 
 

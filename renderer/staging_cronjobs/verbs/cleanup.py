@@ -82,7 +82,7 @@ def plan(
             raise Refused(unproven[staged.release])
         if (release := releases.get(staged.release)) is None:
             raise _absent(settings, cluster, staged, branch_deleted)
-        helm_record.check_own(cluster, release, staged)
+        helm_record.check_own(release, staged)
         ownership.check_ours(cluster, release, {n: live[n] for n in live.keys() & release.newest.names})
         if checkout and not _is_of(checkout, release):
             repository = release.values.record.repository

@@ -83,13 +83,10 @@ def settled(cluster: Cluster, staged: StagedVersion, verb: str, say: Say) -> Rel
 
     Raises `Refused` when there is none, `Outside` when a helm was killed at work on it.
     """
-    return _settled(cluster, _find(cluster, staged, verb), verb, say)
-
-
-def _settled(cluster: Cluster, release: Release, verb: str, say: Say) -> Release:
+    release = _find(cluster, staged, verb)
     if release.pending:
         recovery.settle(cluster, release, say)
-        release = _find(cluster, release.values.record.staged_version, verb)  # what that helm has made of it
+        release = _find(cluster, staged, verb)  # what that helm has made of it
     if release.pending:
         raise Outside(
             f"release {release.name} is {release.status}, left by a helm that was killed. Deploy it again. Or run "

@@ -315,7 +315,7 @@ def _would_stop(place: _Place, release: Release | None) -> tuple[StagingError | 
     """
     notices = []
     if release:
-        helm_record.check(place.cluster, release)
+        helm_record.check(release)
     if release and release.pending:
         notices.append(
             f"release {release.name} is {release.status}: a deploy waits for that helm, or takes over if it was killed"

@@ -74,7 +74,7 @@ def _uninstall(cluster: Cluster, releases: Sequence[Release], starts: int) -> Pr
     failed: Problems = {}
     for release in releases:
         try:
-            helm_record.check(cluster, release)
+            helm_record.check(release)
         except Refused as error:
             failed[release.name] = error
     told = helm.uninstall(cluster, [r.name for r in releases if r.name not in failed], starts)
