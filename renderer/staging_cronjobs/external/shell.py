@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,19 +77,13 @@ def run(
     return result
 
 
-@dataclass
-class _Ahead:
-    """Programs that were started before anybody waits for them, by their arguments."""
-
-    starting: bool = False
-    running: dict[str, Any] = field(default_factory=dict)
+# Programs that were started before anybody waits for them, by their arguments; None outside of `ahead`.
+_AHEAD: ContextVar[dict[str, Any] | None] = ContextVar("ahead", default=None)
+_STARTING = ContextVar("starting", default=False)  # whether a question may go no further than its first program
 
 
 class _Started(BaseException):
-    """A question has come to the program that answers it; no handler of errors on the way is meant."""
-
-
-_AHEAD: ContextVar[_Ahead | None] = ContextVar("ahead", default=None)
+    """That program was started. This ends the question, so no handler of errors on the way is meant."""
 
 
 @contextmanager
@@ -98,53 +92,50 @@ def ahead(grace: float = READER_GRACE) -> Generator[None]:
 
     `grace` is the time that each gets for that, in seconds: the default is for those that only ask.
     """
-    outer = _AHEAD.get()
-    here = outer or _Ahead()
-    token = _AHEAD.set(here)
+    if _AHEAD.get() is not None:
+        yield
+        return
+    token = _AHEAD.set(running := {})
     try:
         yield
     finally:
         _AHEAD.reset(token)
-        for process in [] if outer else here.running.values():
+        for process in running.values():
             _stop(process, grace)
 
 
 def begin(question: Callable[[], T]) -> Callable[[], T]:
-    """Start the first program that the question runs; gives the function that asks it in earnest.
+    """Start the first program that the question runs, and go no further; gives the function that asks in earnest.
 
     Then `run` takes up the program that was started with the same arguments. So the order in which answers are looked
-    at, and in which errors are told, is that of the code. Not within `ahead`, nothing is started yet.
+    at, and in which errors are told, is that of the code. A question that needs no program is answered at once.
     """
-    if (here := _AHEAD.get()) is None:
+    if _AHEAD.get() is None:
         return question
-    before, here.starting = here.starting, True
+    from concurrent.futures import Future
+
+    answer = Future[T]()
+    token = _STARTING.set(True)
     try:
-        answer = question()
+        answer.set_result(question())
     except _Started:
         return question
     except StagingError as error:
-        return _raiser(error)
+        answer.set_exception(error)
     finally:
-        here.starting = before
-    return lambda: answer  # it needed no program
-
-
-def _raiser(error: StagingError) -> Callable[[], Any]:
-    def fail() -> Any:
-        raise error
-
-    return fail
+        _STARTING.reset(token)
+    return answer.result
 
 
 def _begun(program: str | Path, args: Sequence[str], what: Mapping[str, Any]) -> Any:
     """The program if it was started ahead. Where it is to be, starts it and raises `_Started`."""
-    if (here := _AHEAD.get()) is None:
+    if (running := _AHEAD.get()) is None:
         return None
     key = repr((program, args, sorted(what.items())))
-    if not here.starting:
-        return here.running.pop(key, None)
-    if key not in here.running:
-        here.running[key] = _start(program, args, **what)
+    if not _STARTING.get():
+        return running.pop(key, None)
+    if key not in running:
+        running[key] = _start(program, args, **what)
     raise _Started
 
 
