@@ -3,7 +3,6 @@
 What answers may be broken or hostile: pages, bytes and time are limited, and ids and slugs are checked as they enter.
 """
 
-import ipaddress
 import json
 import re
 import threading
@@ -13,12 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
 from ..model import command_line
-from ..model.settings import Settings
+from ..model.settings import Settings, check_address
 
 if TYPE_CHECKING:
     import requests
@@ -30,7 +29,6 @@ ANSWER = 60  # seconds that one answer may take in all, however it drips
 TOTAL = 600  # seconds that a deletion, or all pages of a listing, may take in all
 PAGES = 500  # of 100 monitors each
 LARGEST = 8_000_000  # bytes of one answer, unpacked; a page of 100 monitors has some 100 kB
-ADDRESS = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?")
 NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")  # of an organization or a project; it becomes part of a path
 ID = re.compile("[A-Za-z0-9-]{1,64}")  # of a monitor: part of the path of a DELETE
 SLUG = re.compile("[A-Za-z0-9._-]{1,200}")
@@ -58,6 +56,11 @@ class Project:
 
     def __str__(self) -> str:
         return f"Sentry project {self.organization}/{self.project}"
+
+    @property
+    def path(self) -> str:
+        """Where Sentry's API has it."""
+        return f"/projects/{self.organization}/{self.project}"
 
 
 @dataclass(frozen=True)
@@ -89,22 +92,8 @@ def connect(settings: Settings, token: str) -> Project | None:
             )
     if not re.fullmatch("[!-~]+", token):
         raise Usage("the Sentry token has blanks or other characters that a token cannot have. Copy it again")
-    return Project(_address(settings.sentry_url), settings.sentry_org, settings.sentry_project, token)
-
-
-def _address(url: str) -> str:
-    if not (match := ADDRESS.fullmatch(url)):
-        raise Usage(f"sentry-url is {url!a}. It must be an address such as https://sentry.io")
-    if match[1] == "http" and not _is_loopback(match[2].strip("[]")):
-        raise Usage(f"sentry-url is {url!a}, which would send the token unencrypted. Use https://")
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    check_address(settings.sentry_url)  # again, where the token goes
+    return Project(settings.sentry_url.rstrip("/"), settings.sentry_org, settings.sentry_project, token)
 
 
 def listed(project: Project, *, seen: bool = False) -> list[Monitor]:
@@ -122,18 +111,12 @@ def listed(project: Project, *, seen: bool = False) -> list[Monitor]:
 
 def scopes(project: Project) -> frozenset[str] | None:
     """What the token may do, in Sentry's words; None where Sentry does not tell. Raises `Outside` as `listed` does."""
-    answer = _ask(project, "GET", f"{project.url}/api/0/", time.monotonic() + TOTAL)
-    if answer.code != 200:
-        raise _refusal(project, "GET", answer)
+    answer = _ask(project, "GET", "/")
     try:
         found = json.loads(_unpacked(answer))["auth"]["scopes"]
+        return frozenset(filter(SCOPE.fullmatch, found)) if isinstance(found, list) else None
     except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
         return None
-    return frozenset(filter(SCOPE.fullmatch, found)) if _are_texts(found) else None
-
-
-def _are_texts(found: object) -> TypeGuard[list[str]]:
-    return isinstance(found, list) and all(isinstance(text, str) for text in found)
 
 
 def find(project: Project, slugs: Collection[str], *, seen: bool = False) -> list[Monitor]:
@@ -144,29 +127,24 @@ def find(project: Project, slugs: Collection[str], *, seen: bool = False) -> lis
 def delete(project: Project, monitor: Monitor) -> None:
     """Delete one monitor. Already gone is done. Raises `Outside` when Sentry does not do it."""
     # Never with `environment`: when the named ones do not exist, Sentry deletes the whole monitor.
-    path = f"/projects/{project.organization}/{project.project}/monitors/{monitor.id}/"
-    answer = _ask(project, "DELETE", f"{project.url}/api/0{path}", time.monotonic() + TOTAL)
-    if answer.code not in (202, 204, 404):
-        raise _refusal(project, "DELETE", answer)
+    _ask(project, "DELETE", f"{project.path}/monitors/{monitor.id}/", codes=(202, 204, 404))
 
 
 def set_enabled(project: Project, monitor: Monitor, enabled: bool) -> None:
     """Let Sentry expect check-ins of one monitor, or none. Raises `Outside` when Sentry does not do it."""
-    path = f"/projects/{project.organization}/{project.project}/monitors/{monitor.id}/"
     body = {"status": "active" if enabled else "disabled"}
-    answer = _ask(project, "PUT", f"{project.url}/api/0{path}", time.monotonic() + TOTAL, body)
-    if answer.code != 200:
-        raise _refusal(project, "PUT", answer)
+    _ask(project, "PUT", f"{project.path}/monitors/{monitor.id}/", body=body)
 
 
 def _check_visible(project: Project) -> None:
-    path = f"/projects/{project.organization}/{project.project}/"
-    if _ask(project, "GET", f"{project.url}/api/0{path}", time.monotonic() + TOTAL).code != 200:
+    try:
+        _ask(project, "GET", f"{project.path}/")
+    except Denied:
         raise Outside(
             f"{project} shows this token no monitor at all, so it is unknown whether there are any. Check that "
             "sentry-project is right and that the token's owner may see it. A token with the scope project:read can "
             "tell that a project is empty"
-        )
+        ) from None
 
 
 def _pages(project: Project) -> Iterator[tuple[Monitor, tuple[str, str]]]:
@@ -175,13 +153,11 @@ def _pages(project: Project) -> Iterator[tuple[Monitor, tuple[str, str]]]:
     -1 is all projects: without it Sentry lists only those that the token's owner is a member of. By name: Sentry's own
     order changes with every check-in, and what moves to a page already read would be missed.
     """
-    first = f"{project.url}/api/0/organizations/{project.organization}/monitors/?per_page=100&project=-1&sort=name"
+    first = f"/organizations/{project.organization}/monitors/?per_page=100&project=-1&sort=name"
     cursor, until = "", time.monotonic() + TOTAL
     for _ in range(PAGES):
         # Not the link's own URL: it names the address that Sentry believes to be its own, and the token stays here.
-        answer = _ask(project, "GET", first + (f"&cursor={quote(cursor)}" if cursor else ""), until)
-        if answer.code != 200:
-            raise _refusal(project, "GET", answer)
+        answer = _ask(project, "GET", first + (f"&cursor={quote(cursor)}" if cursor else ""), until=until)
         following = answer.links.get("next", {})
         more = following.get("results") == "true"
         try:
@@ -235,10 +211,22 @@ class _Answer:
     body: bytes
 
 
-def _ask(project: Project, method: str, url: str, until: float, body: Mapping[str, str] | None = None) -> _Answer:
-    """One request, repeated while Sentry is busy or broken, within limits and not beyond a moment."""
+def _ask(
+    project: Project,
+    method: str,
+    path: str,
+    *,
+    codes: Collection[int] = (200,),
+    until: float = 0,
+    body: Mapping[str, str] | None = None,
+) -> _Answer:
+    """One request, repeated while Sentry is busy or broken, within limits and not beyond a moment.
+
+    Raises `Denied` for an answer of another code, `Outside` where there is none.
+    """
     import requests
 
+    url, until = f"{project.url}/api/0{path}", until or time.monotonic() + TOTAL
     problem, attempt = "", 0
     for attempt in range(1, ATTEMPTS + 1):
         pause = BACKOFF * 2 ** (attempt - 1)
@@ -249,8 +237,10 @@ def _ask(project: Project, method: str, url: str, until: float, body: Mapping[st
         except (requests.RequestException, requests.exceptions.BaseHTTPError, ValueError, TimeoutError) as error:
             problem = _reason(error)
         else:
-            if answer.code not in RETRIED | {429}:
+            if answer.code in codes:
                 return answer
+            if answer.code not in RETRIED | {429}:
+                raise _refusal(project, method, answer)
             problem = f"HTTP {answer.code}"
             pause = _rate_limit(answer) or pause
         if attempt == ATTEMPTS or time.monotonic() + pause > until:

@@ -65,7 +65,7 @@ CHOICES = {"first_deploy": ("running", "paused"), "store_isolation": ("version",
 REF = re.compile(r"(?!-)[^\s\x00-\x1f\x7f~^:?*\[\\]+")  # what git takes as the name of a remote or a branch
 URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?")
 STAGGER = re.compile(r"([0-9])m")  # less than the 10 minutes that a monitor waits for a check-in
-LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
+LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", re.IGNORECASE)
 
 
 def load(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -120,6 +120,14 @@ def seconds(duration: str, what: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise Usage(f"{what} is {duration!r}. It must be a duration such as 90s, 5m or 1h30m.")
     return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+
+
+def check_address(url: str) -> None:
+    """Raises `Usage` for what is no address of Sentry's, or would show its token to others."""
+    if not (match := URL.fullmatch(url)):
+        raise Usage(f"sentry-url is {url!a}. It must be an address such as https://sentry.io.")
+    if match[1] == "http" and not LOOPBACK.fullmatch(match[2]):
+        raise Usage(f"sentry-url is {url}. Use https: over http, anybody on the way could read Sentry's token.")
 
 
 def variable(name: str) -> str:
@@ -189,13 +197,7 @@ def _checked(settings: Settings) -> Settings:
         )
     if wrong := backfill.problem(settings.backfill):
         raise Usage(f"backfill is {settings.backfill!r}. {wrong}")
-    url = URL.fullmatch(settings.sentry_url)
-    if not url:
-        raise Usage(f"sentry-url is {settings.sentry_url!r}. It must be an address such as https://sentry.io.")
-    if url[1] == "http" and not LOOPBACK.fullmatch(url[2]):
-        raise Usage(
-            f"sentry-url is {settings.sentry_url}. Use https: over http, anybody on the way could read Sentry's token."
-        )
+    check_address(settings.sentry_url)
     return settings
 
 

@@ -137,7 +137,7 @@ def test_a_malformed_url_is_refused(url: str) -> None:
 def test_an_address_that_would_give_the_token_away_is_refused(url: str, hostile: Hostile) -> None:
     with pytest.raises(Usage, match="sentry-url is") as caught:
         monitors.connect(Settings(sentry_org="acme", sentry_project="weather", sentry_url=url), "token")
-    assert str(caught.value).endswith(("Use https://", "such as https://sentry.io"))
+    assert str(caught.value).endswith(("could read Sentry's token.", "such as https://sentry.io."))
     hostile.tried("settings of a branch", str(caught.value))
 
 
