@@ -71,8 +71,8 @@ def _of_environment(start: str, environment: str) -> dict[str, str]:
 
 def _answered(wanted: Wanted, start: str, asked: dict[str, Ask]) -> list[Look]:
     try:
-        default = _mapping((asked["repository"]() or [{}])[0]).get("default_branch")
-    except (Outside, TypeError) as error:
+        default = (asked["repository"]() or [{}])[0].get("default_branch")
+    except (Outside, *BROKEN) as error:
         return [Look("GitHub", UNKNOWN, _said(error), _login(error))]
     if default is None:
         text = f"gh cannot see {wanted.repository}: it is not there, or not for this account"
@@ -121,7 +121,7 @@ def _chosen(asked: Mapping[str, Ask], variable: str) -> str:
     """The environment that a variable of the repository names, else of its organization; empty where none does."""
     for place in ("variables", "organization's variables"):
         try:
-            listed = [v for page in asked[place]() or () for v in _mapping(page).get("variables", ())]
+            listed = [v for page in asked[place]() or () for v in page.get("variables", ())]
             named = next((v["value"] for v in listed if v["name"] == variable), "")
         except (Outside, *BROKEN):
             continue
@@ -137,7 +137,7 @@ def _environment(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> Found:
     path, policy = _policy(wanted, name, asked)
     if policy is None:
         return OK, "all branches may deploy there", ()
-    if not _mapping(policy)["custom_branch_policies"]:
+    if not policy["custom_branch_policies"]:
         text = 'only protected branches may deploy there. Choose "Selected branches and tags" in its settings first'
         return WRONG, text, (_allowing(path, "stage/*/*"), _allowing(path, wanted.main))
     return _allowed(path, _patterns(asked), {"stage/*/*": BRANCH, wanted.main: wanted.main})
@@ -146,7 +146,7 @@ def _environment(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> Found:
 def _cleanup_environment(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> Found:
     """It is there so that stage branches do not see its secrets: main alone may use it."""
     path, policy = _policy(wanted, name, asked)
-    if policy is None or not _mapping(policy)["custom_branch_policies"]:
+    if policy is None or not policy["custom_branch_policies"]:
         who = "all branches" if policy is None else "only protected branches"
         text = f'{who} may use it. Choose "Selected branches and tags" in its settings, so that main alone may'
         return WRONG, text, (_allowing(path, wanted.main),)
@@ -164,11 +164,11 @@ def _policy(wanted: Wanted, name: str, asked: Mapping[str, Ask]) -> tuple[str, A
     if (there := asked["environment"]()) is None:
         raise Refused(f"{wanted.repository} has no environment {name}. {PRINTED}")
     path = f"repos/{wanted.repository}/environments/{quote(name, safe='')}"
-    return path, _mapping(there[0])["deployment_branch_policy"]
+    return path, there[0]["deployment_branch_policy"]
 
 
 def _patterns(asked: Mapping[str, Ask]) -> list[str]:
-    return [str(b["name"]) for page in asked["branches"]() or () for b in _mapping(page)["branch_policies"]]
+    return [str(b["name"]) for page in asked["branches"]() or () for b in page["branch_policies"]]
 
 
 def _allowed(path: str, patterns: Collection[str], wanted: Mapping[str, str]) -> Found:
@@ -194,7 +194,7 @@ def _names(wanted: Collection[str], environment: str, asked: Mapping[str, Ask]) 
         for kind in ("variables", "secrets"):
             try:
                 pages = asked[f"{place}{kind}"]() or []
-                there |= {str(entry["name"]) for page in pages for entry in _mapping(page)[kind]}
+                there |= {str(entry["name"]) for page in pages for entry in page[kind]}
             except (Outside, *BROKEN) as error:
                 unread.append(_said(error))
     missing = [name for name in wanted if name not in there]
@@ -241,12 +241,6 @@ def _login(error: Exception) -> tuple[str, ...]:
     if "not installed" in str(error):
         return ("https://cli.github.com",)
     return ("gh auth login",) if "auth" in str(error) else ("gh auth status",)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError
-    return value
 
 
 def _listed(value: Any) -> list[Any]:
