@@ -34,6 +34,7 @@ DRIVERS = {
     "configmaps": "configmaps",
 }
 TYPE = "helm.sh/release.v1"  # of Helm's Secrets; a ConfigMap has no type
+NUMBER = re.compile("[0-9]{1,9}")  # of a revision
 FIELD = re.compile("[a-z_]+")  # Go takes a field in other letters too, long s and Kelvin sign included
 LISTED = "owner=helm,status!=superseded"  # the newest records, and few others
 PREFIX = "staging-"  # with which each of our releases begins
@@ -294,10 +295,6 @@ def _items(cluster: Cluster, selector: str) -> list[dict[str, Any]]:
     return [item for item in items if item.get("type", TYPE) == TYPE or "release" in (item.get("data") or {})]
 
 
-def _is_number(text: str, digits: int = 10) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < digits
-
-
 def _chart(content: Mapping[str, Any]) -> str:
     """The name of a record's chart; empty where it has none."""
     try:
@@ -310,7 +307,7 @@ def _revision(name: str, item: Mapping[str, Any], content: Mapping[str, Any]) ->
     """One revision, whose Secret holds `content`. Raises `Refused` for what Helm and this program did not write."""
     metadata, labels = item["metadata"], item["metadata"].get("labels", {})
     number, status = labels.get("version", ""), labels.get("status", "")
-    if not _is_number(number) or status not in (*STATES, *GOING):
+    if not NUMBER.fullmatch(number) or status not in (*STATES, *GOING):
         raise Refused(f"Helm's record {metadata['name']!r} has no revision and status that Helm writes")
     manifest, hooks, config = content.get("manifest", ""), content.get("hooks"), content.get("config")
     # Helm goes by the Secret's name, by its labels or by what it holds, now this and now that.

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from difflib import unified_diff
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from ..checks import installation, isolation, other_workflows
 from ..errors import Outside, Refused, StagingError, Unfinished, Usage
@@ -319,7 +318,7 @@ def _with_settings(own: Settings, folder: Path, text: str | None, datasets: Coll
     if text is None:
         return ""  # nobody writes one: it must be made first
     there = settings.load(folder, {})  # its sentence for a file that is not TOML, or for a wrong setting
-    if "staging-cronjobs" in _table(text, "tool"):
+    if "staging-cronjobs" in tomllib.loads(text).get("tool", {}):
         if datasets and there.datasets != tuple(datasets):
             raise Refused(
                 f"{PYPROJECT} has {TABLE} already. Write its datasets there yourself, and leave --datasets out."
@@ -347,11 +346,6 @@ def _namespace(own: Settings) -> str:
 def _with_ends(before: str | None, text: str) -> str:
     """Our text with the line ends of the file that it goes into."""
     return text.replace("\n", "\r\n") if (before or "").partition("\n")[0].endswith("\r") else text
-
-
-def _table(text: str, name: str) -> dict[str, Any]:
-    value = tomllib.loads(text).get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _write(folder: Path, file: File, *, begun: bool) -> None:

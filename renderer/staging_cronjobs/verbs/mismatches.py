@@ -18,9 +18,9 @@ from . import recovery
 
 LATE = timedelta(minutes=10)  # after which a run that did not begin is missed; Sentry waits as long
 DEFAULTS = {  # of a CronJob's fields that are compared with the record: what the API server puts where there is none
-    "schedule": None,
-    "timeZone": None,
-    "startingDeadlineSeconds": None,
+    "schedule": "none",
+    "timeZone": "none",
+    "startingDeadlineSeconds": "none",
     "concurrencyPolicy": "Allow",
     "successfulJobsHistoryLimit": 3,
     "failedJobsHistoryLimit": 1,
@@ -177,16 +177,11 @@ def _of_cronjob(job: JobStanding, cronjob: Object | None, seen: Seen) -> Iterato
         why = "the version is paused" if version.paused else own
         yield Problem(f"CronJob {job.name} is not suspended, but {why}", (put_right,))
     for name, default in DEFAULTS.items():
-        now, then = (_or(spec.get(name), default, "none") for spec in (cronjob["spec"], wanted.spec))
+        now, then = (spec.get(name, default) for spec in (cronjob["spec"], wanted.spec))
         if now != then:
             yield Problem(f"CronJob {job.name} has {name} {now}, but {then} was deployed", (put_right,))
     for writer in sorted({*_writers(cronjob, version.updated)}):
         yield Problem(f"CronJob {job.name} was changed by hand after its deploy ({writer})", (put_right,))
-
-
-def _or(*values: Any) -> Any:
-    """The first that is there."""
-    return next((value for value in values if value is not None), None)
 
 
 def _writers(cronjob: Object, deployed: str) -> Iterator[str]:
