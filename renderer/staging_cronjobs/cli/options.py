@@ -109,13 +109,13 @@ def meant(name: str, branch: str, dataset_id: str, version: str) -> "Find":
 
 def meant_name(name: str, branch: str, dataset_id: str, version: str) -> str:
     """One checked name of the staged version that is named in any way; empty when none is."""
-    from ..model.staged_version import checked_name
+    from ..model import names_given
 
     if name and (branch or dataset_id or version):
         raise Usage(f"{name!r} names the staged version already. Leave out --branch, --dataset-id and --version")
     if branch or dataset_id or version:
         return target(branch, dataset_id, version).branch
-    return checked_name(name) if name else ""
+    return names_given.checked(name) if name else ""
 
 
 def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":

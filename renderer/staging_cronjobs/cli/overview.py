@@ -127,14 +127,14 @@ def logs_command(
     from datetime import UTC, datetime
 
     from ..external import cluster as clusters
-    from ..model.staged_version import checked_name
+    from ..model import names_given
     from ..output import terminal
     from ..verbs import logs
 
     find = meant(name, branch, dataset_id, version)
     cluster, now = clusters.connect(cluster_of_main(namespace, kube_context)), datetime.now(UTC)
     staged, named = find(cluster)
-    one = checked_name(name) if name else ""
+    one = names_given.checked(name) if name else ""
     found = logs.last(cluster, staged, key or named, one, now, failed=failed, tail=tail)
     terminal.log(found, cluster, now, say)
     if found.problem:

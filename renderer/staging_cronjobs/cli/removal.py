@@ -75,12 +75,13 @@ def cleanup_command(
 ) -> None:
     """Delete a staged version: branch, Helm release, Sentry monitors. Shows a plan and asks first. Stores stay."""
     from ..external import cluster as clusters
+    from ..model import names_given
     from ..model.settings import seconds
-    from ..model.staged_version import StagedVersion, checked_name
+    from ..model.staged_version import StagedVersion
     from ..verbs import cleanup, lookup
 
     limit = seconds(drain_limit, "--drain-limit") if drain else 0
-    checked, named = [checked_name(word) for word in name or ()], branch or []
+    checked, named = [names_given.checked(word) for word in name or ()], branch or []
     if checked and (dataset_id or version):
         raise Usage("NAME names staged versions already. Leave out --dataset-id, --version and --all-versions")
     if promoted and (checked or named or dataset_id or version or all_versions):

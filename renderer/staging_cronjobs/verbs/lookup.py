@@ -7,7 +7,8 @@ from ..external import helm_record
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from ..model.command_line import staging
-from ..model.staged_version import StagedVersion, meant_by
+from ..model.names_given import meant_by
+from ..model.staged_version import StagedVersion
 
 Found = tuple[StagedVersion, str]  # the key is empty where the name is not one job's
 Unproven = dict[str, str]  # why a release cannot be read, by its name

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hostile import Hostile
 from staging_cronjobs.errors import StagingError, Usage
-from staging_cronjobs.model.staged_version import StagedVersion, checked_name, meant_by
+from staging_cronjobs.model.names_given import checked, meant_by
+from staging_cronjobs.model.staged_version import StagedVersion
 
 KEYS = ("update", "validate", "archive-grib-files")
 SNOW, LATER, NESTED = (
@@ -38,12 +39,12 @@ def test_every_name_of_it_means_it(staged: StagedVersion) -> None:
             job = f"{name}-{suffix}".rstrip("-")
             pods = (f"{job}-x7z9p", f"{job}-37-x7z9p", f"{f'{job}-'[:58]}x7z9p") if suffix else ()
             for word in (job, *pods):
-                assert meant_by(checked_name(word), KNOWN) == (staged, key), word
+                assert meant_by(checked(word), KNOWN) == (staged, key), word
 
 
 @pytest.mark.parametrize("kind", ["cronjob/", "cronjob.batch/", "job.batch/", "jobs/", "pod/", "pods/"])
 def test_as_kubectl_prints_it(kind: str) -> None:
-    assert checked_name(f"{kind}{SNOW.release}-update") == f"{SNOW.release}-update"
+    assert checked(f"{kind}{SNOW.release}-update") == f"{SNOW.release}-update"
 
 
 def test_a_job_made_by_hand_counts_where_it_can_be_one_versions_alone() -> None:
@@ -100,7 +101,7 @@ HOSTILE = [
 @pytest.mark.parametrize("word", HOSTILE)
 def test_what_can_be_no_name_is_refused_in_one_line(word: str, hostile: Hostile) -> None:
     with pytest.raises(Usage, match=r"is no name of a staged version|does not name a staged version") as error:
-        checked_name(word)
+        checked(word)
     assert str(error.value).isprintable() and len(str(error.value)) < 300
     hostile.tried("names from git", str(error.value))
 
@@ -109,7 +110,7 @@ def test_what_can_be_no_name_is_refused_in_one_line(word: str, hostile: Hostile)
 @example("stage/a/v1")
 def test_a_checked_name_is_a_branch_or_a_name_that_kubernetes_takes(word: str) -> None:
     try:
-        name = checked_name(word)
+        name = checked(word)
     except Usage:
         return
     assert re.fullmatch(r"[a-z0-9/.-]+", name) and word.endswith(name)
