@@ -26,9 +26,9 @@ def server(cluster: Cluster) -> list[Look]:
                 "cluster", WRONG, f"{cluster.server} does not answer: {plain(done)}", (f"kubectl{where} cluster-info",)
             )
         ]
-    if numbers(version)[:2] < OLDEST_KUBERNETES:
-        oldest = ".".join(map(str, OLDEST_KUBERNETES))
-        return [Look("cluster", WRONG, f"{cluster.server} is Kubernetes {version}. {oldest} or newer is needed")]
+    if numbers(version) < numbers(OLDEST_KUBERNETES):
+        needed = f"{OLDEST_KUBERNETES} or newer is needed"
+        return [Look("cluster", WRONG, f"{cluster.server} is Kubernetes {version}. {needed}")]
     return [Look("cluster", OK, f"{cluster.server}, Kubernetes {version}")]
 
 

@@ -1,4 +1,4 @@
-"""One namespace of one cluster, reached through helm and kubectl."""
+"""One namespace of one cluster, reached through helm and kubectl, and how old these and Kubernetes may be."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ..errors import Outside, Usage
 from ..model.settings import Settings, given, seconds
 from . import shell
 
-OLDEST_HELM = (3, 18, 5)  # the values.schema.json engine changed there
+OLDEST_HELM = "3.18.5"  # the values.schema.json engine changed there
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 OBJECT = re.compile(r'^Error from server \(\w+\): \S+ "[^"]+"')  # kubectl says the same of each that was asked for
@@ -26,7 +26,7 @@ KINDS = {"cronjobs": "CronJob", "secrets": "Secret", "configmaps": "ConfigMap"} 
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
 MOST_NAMES = 50  # that a question names: an address must not be too long
 GONE_TIMEOUT = 60.0  # seconds
-OLDEST_KUBERNETES = (1, 29)  # kubeVersion of the chart
+OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ def helm_version() -> str:
     """Helm's version. Raises `Outside` where it is missing, or older than 3.18.5."""
     # Even this would connect to the database of HELM_DRIVER=sql.
     text = shell.run("helm", "version", "--template", "{{.Version}}", env={"HELM_DRIVER": ""}).stdout.strip()
-    if numbers(text) < OLDEST_HELM:
-        raise Outside(f"helm is {text}: {'.'.join(map(str, OLDEST_HELM))} or newer is needed. Update it")
+    if numbers(text) < numbers(OLDEST_HELM):
+        raise Outside(f"helm is {text}: {OLDEST_HELM} or newer is needed. Update it")
     return text
 
 

@@ -10,11 +10,10 @@ from ..errors import Outside, Refused, Unfinished, to_finish
 from ..model import values
 from ..model.values import Values
 from . import helm_record, shell, shipped
-from .cluster import Cluster, plain
+from .cluster import OLDEST_KUBERNETES, Cluster, plain
 from .helm_record import Release, Revision
 
 CHART = str(shipped.path("chart", "charts/staging-cronjobs"))
-OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "denied request")  # of bad objects
 WARNING = "Warning: "  # before what the API server warns of
 # Before its reasons: kubectl's words, and the name of the object, which is said already.
