@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -39,11 +40,13 @@ def condition(job: Object) -> Object:
     return next((c for c in found if c["type"] in ("Complete", "Failed") and c["status"] == "True"), {})
 
 
-def of(job: Object, pods: Sequence[Object], age: float) -> Run:
-    """How a Job of this age, in seconds, stands. `pods` are those of it that still exist."""
+def of(job: Object, pods: Mapping[str, Sequence[Object]] | None, now: datetime) -> Run:
+    """How a Job stands. `pods` are those that still exist, by their Job; None where that is not known."""
     metadata, status, end = job["metadata"], job.get("status", {}), condition(job)
     began = status.get("startTime") or metadata["creationTimestamp"]
-    ordered = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)  # the newest first
+    age = (now - datetime.fromisoformat(metadata["creationTimestamp"])).total_seconds()
+    own = pods.get(metadata["name"], ()) if pods else ()
+    ordered = sorted(own, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)  # the newest first
     if end.get("type") == "Complete":
         return Run(metadata["name"], SUCCEEDED, began, status.get("completionTime", ""), "", "")
     if end:
@@ -52,7 +55,7 @@ def of(job: Object, pods: Sequence[Object], age: float) -> Run:
     for pod in ordered:
         if why := _obstacle(pod, age):
             return Run(metadata["name"], STUCK, began, "", why, pod["metadata"]["name"])
-    if not ordered and age > PATIENCE and not job["spec"].get("suspend"):
+    if pods is not None and not ordered and age > PATIENCE and not job["spec"].get("suspend"):
         return Run(metadata["name"], STUCK, began, "", "it has no pod", "")
     if failures := _endings(ordered):
         return Run(metadata["name"], RUNNING, began, "", f"an attempt failed: {failures[0][1]}", failures[0][0])

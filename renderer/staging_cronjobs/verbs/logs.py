@@ -1,9 +1,7 @@
 """`staging logs`: the last Job of a staged version, how it stands, and the end of its log."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ..errors import Refused
 from ..external import helm_record, kubectl
@@ -50,7 +48,7 @@ def last(
     missing = bool(name) and not named and name not in (staged.branch, staged.release, *release.job_names)
     its_job = [(cronjob, job) for cronjob, job in found if missing and name.startswith(f"{job['metadata']['name']}-")]
     found = named or its_job or found
-    ran = [(cronjob, _run(job, pods, now)) for cronjob, job in found]
+    ran = [(cronjob, runs.of(job, pods, now)) for cronjob, job in found]
     wanted = [(cronjob, run) for cronjob, run in ran if run.bad or not failed]
     if not wanted:
         said = f"{name} is gone, and " if missing else ""
@@ -61,11 +59,6 @@ def last(
     which = "its Job" if its_job else f"the last Job that {'failed' if failed else 'there is'}"
     gone = f"{name} is gone. This is {which}: {run.name}." if missing else ""
     return Log(run, cronjob, pod, *_text(cluster, pod, tail), gone)
-
-
-def _run(job: Mapping[str, Any], pods: Mapping[str, list[kubectl.Object]], now: datetime) -> Run:
-    age = (now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])).total_seconds()
-    return runs.of(job, pods.get(job["metadata"]["name"], ()), age)
 
 
 def _nothing(release: Release, cronjobs: list[str], others: list[Run]) -> str:

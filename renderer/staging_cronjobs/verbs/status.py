@@ -164,7 +164,7 @@ def _version(there: dataset_versions.OnMain, staged: str) -> str | None:
 def _job(key: str, job: values.Job, cronjob: Object | None, world: _World) -> JobStanding:
     spec = cronjob["spec"] if cronjob else job.spec
     when, suspended = (spec["schedule"], spec.get("timeZone")), bool(spec.get("suspend")) if cronjob else None
-    ran = [_run(made, world) for made in (world.jobs or {}).get(job.name, ())]
+    ran = [runs.of(made, world.pods, world.now) for made in (world.jobs or {}).get(job.name, ())]
     succeeded = [run.ended for run in ran if run.state == runs.SUCCEEDED]
     succeeded += filter(None, [(cronjob or {}).get("status", {}).get("lastSuccessfulTime")])
     failed = sorted((run for run in ran if run.state == runs.FAILED), key=lambda run: run.ended)
@@ -180,13 +180,6 @@ def _job(key: str, job: values.Job, cronjob: Object | None, world: _World) -> Jo
         monitor="" if world.monitors is None else world.monitors.get(job.name, "none"),
         known=world.jobs is not None,
     )
-
-
-def _run(job: Object, world: _World) -> runs.Run:
-    age = (world.now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])).total_seconds()
-    pods = world.pods if world.pods is not None else {}
-    # Without a list of pods, that a Job has none is not known: it is then not said of it.
-    return runs.of(job, pods.get(job["metadata"]["name"], ()), age if world.pods is not None else 0)
 
 
 def _without_release(world: _World, deployed: set[str]) -> Iterator[Standing]:

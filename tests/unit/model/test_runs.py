@@ -1,5 +1,6 @@
 """What a Job and its pods say about how it stands."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ LATER = "2026-11-25T12:05:00Z"
 def job(*conditions: dict[str, Any], **spec: Any) -> dict[str, Any]:
     status = {"conditions": list(conditions), "startTime": MADE, "completionTime": LATER}
     return {"metadata": {"name": "j", "creationTimestamp": MADE}, "spec": spec, "status": status}
+
+
+def stands(made: dict[str, Any], pods: list[dict[str, Any]] | None, age: float) -> runs.Run:
+    """How a Job that was made so many seconds ago stands."""
+    by_job = None if pods is None else {"j": pods, "other": [pod("of another")]}
+    return runs.of(made, by_job, datetime.fromisoformat(MADE) + timedelta(seconds=age))
 
 
 def over(kind: str, reason: str = "", message: str = "") -> dict[str, Any]:
@@ -33,10 +40,10 @@ def waiting(reason: str, message: str = "", **more: Any) -> list[dict[str, Any]]
 
 
 def test_a_job_that_is_over_says_how_and_when() -> None:
-    assert runs.of(job(over("Complete")), [], 900) == runs.Run("j", runs.SUCCEEDED, MADE, LATER, "", "")
-    failed = runs.of(job(over("Failed", "BackoffLimitExceeded")), [pod(containerStatuses=ended(3))], 900)
+    assert stands(job(over("Complete")), [], 900) == runs.Run("j", runs.SUCCEEDED, MADE, LATER, "", "")
+    failed = stands(job(over("Failed", "BackoffLimitExceeded")), [pod(containerStatuses=ended(3))], 900)
     assert failed == runs.Run("j", runs.FAILED, MADE, LATER, "exit code 3", "p")
-    assert failed.bad and not runs.of(job(over("Complete")), [], 900).bad
+    assert failed.bad and not stands(job(over("Complete")), [], 900).bad
 
 
 @pytest.mark.parametrize(
@@ -52,13 +59,13 @@ def test_a_job_that_is_over_says_how_and_when() -> None:
     ],
 )
 def test_a_failed_job_has_a_reason(end: dict[str, Any], pods: list[dict[str, Any]], why: str) -> None:
-    assert why in runs.of(job(end, activeDeadlineSeconds=60), pods, 900).reason
+    assert why in stands(job(end, activeDeadlineSeconds=60), pods, 900).reason
 
 
 def test_of_several_attempts_the_newest_counts() -> None:
     pods = [pod("a", phase="Failed", containerStatuses=ended(1)), pod("b", LATER, containerStatuses=ended(2))]
-    assert runs.of(job(over("Failed")), pods, 900).reason == "exit code 2"
-    assert runs.of(job(), [pods[0], pod("c", LATER, phase="Running")], 900) == runs.Run(
+    assert stands(job(over("Failed")), pods, 900).reason == "exit code 2"
+    assert stands(job(), [pods[0], pod("c", LATER, phase="Running")], 900) == runs.Run(
         "j", runs.RUNNING, MADE, "", "an attempt failed: exit code 1", "a"
     )
 
@@ -84,17 +91,18 @@ def test_of_several_attempts_the_newest_counts() -> None:
     ],
 )
 def test_a_job_whose_pod_does_not_start_is_stuck(status: dict[str, Any], why: str) -> None:
-    found = runs.of(job(), [pod(**status)], 900)
+    found = stands(job(), [pod(**status)], 900)
     assert (found.state, found.reason, found.pod) == (runs.STUCK, why, "p")
 
 
 def test_what_has_just_begun_is_not_stuck() -> None:
     creating = [pod(containerStatuses=waiting("ContainerCreating"))]
-    assert runs.of(job(), creating, 5).state == runs.of(job(), [], 5).state == runs.RUNNING
-    assert runs.of(job(), [], 900).state == runs.STUCK
-    assert runs.of(job(suspend=True), [], 900).state == runs.RUNNING
+    assert stands(job(), creating, 5).state == stands(job(), [], 5).state == runs.RUNNING
+    assert stands(job(), [], 900).state == runs.STUCK
+    assert stands(job(suspend=True), [], 900).state == runs.RUNNING
+    assert stands(job(), None, 900).state == runs.RUNNING  # that it has no pod is not known
 
 
 def test_a_long_message_is_cut() -> None:
-    found = runs.of(job(), [pod(containerStatuses=waiting("CreateContainerError", "x" * 5000))], 1)
+    found = stands(job(), [pod(containerStatuses=waiting("CreateContainerError", "x" * 5000))], 1)
     assert len(found.reason) < 300 and found.reason.endswith("…")
