@@ -46,7 +46,8 @@ Read = Callable[[], list[Dataset]]
 def look(load: Callable[[], Settings], token: str) -> list[Look]:
     """Every look, in the order in which a person mends things. `load` gives the settings, with options over them."""
     with shell.ahead():
-        answers = [_begun("helm", _helm), _begun("kubectl", _kubectl), _begun("git", _git)]
+        versions = {"helm": clusters.helm_version, "kubectl": _kubectl, "git": _git}
+        answers = [_begun(name, partial(_program, name, version)) for name, version in versions.items()]
         try:
             answers += _project(load(), token)
         except StagingError as error:
@@ -111,23 +112,16 @@ def _main(own: Settings, found: git.Checkout | None) -> tuple[main_settings.Plac
 # -- what this machine has ---------------------------------------------------------------------------------------------
 
 
-def _helm() -> list[Look]:
-    return _program("helm", clusters.helm_version)
+def _kubectl() -> str:
+    text = shell.run("kubectl", "version", "--client", "-o", "json").stdout
+    try:
+        return str(json.loads(text)["clientVersion"]["gitVersion"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Outside("kubectl does not say its version") from None
 
 
-def _kubectl() -> list[Look]:
-    def version() -> str:
-        text = shell.run("kubectl", "version", "--client", "-o", "json").stdout
-        try:
-            return str(json.loads(text)["clientVersion"]["gitVersion"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise Outside("kubectl does not say its version") from None
-
-    return _program("kubectl", version)
-
-
-def _git() -> list[Look]:
-    return _program("git", lambda: shell.run("git", "--version").stdout.strip().removeprefix("git version "))
+def _git() -> str:
+    return shell.run("git", "--version").stdout.strip().removeprefix("git version ")
 
 
 def _program(name: str, version: Callable[[], str]) -> list[Look]:
