@@ -4,7 +4,7 @@ Ours means three marks at once: our label, Helm's mark of the same release, and 
 """
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Outside
@@ -30,6 +30,14 @@ def selector_of(releases: Collection[str]) -> str:
 def owned(cluster: Cluster, cronjobs: Collection[Object]) -> list[Object]:
     """Those of labelled CronJobs that the release of their label owns."""
     return [c for c in cronjobs if owner(c) == (release_of(c), cluster.namespace)]
+
+
+def by_release(cronjobs: Iterable[Object]) -> dict[str, list[Object]]:
+    """Labelled CronJobs by the release that their label names."""
+    found: dict[str, list[Object]] = {}
+    for cronjob in cronjobs:
+        found.setdefault(release_of(cronjob), []).append(cronjob)
+    return found
 
 
 def release_of(cronjob: Mapping[str, Any]) -> str:

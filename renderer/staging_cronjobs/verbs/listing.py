@@ -51,9 +51,7 @@ def _looked(cluster: Cluster) -> dict[str, Inventory]:
 def _joined(
     cluster: Cluster, releases: Sequence[Release], unproven: Mapping[str, str], cronjobs: Sequence[Object]
 ) -> Inventory:
-    owned: dict[str, list[Object]] = {}
-    for cronjob in kubectl.owned(cluster, cronjobs):
-        owned.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
+    owned = kubectl.by_release(kubectl.owned(cluster, cronjobs))
     return Inventory(releases, unproven, cluster, cronjobs, owned)
 
 

@@ -46,7 +46,7 @@ class _World:
     now: datetime
     checkout: Checkout | None
     backfill: str = ""  # main's setting
-    cronjobs: Mapping[str, list[Object]] = field(default_factory=dict)  # by the release that their label names
+    cronjobs: Mapping[str, Sequence[Object]] = field(default_factory=dict)  # by the release that their label names
     jobs: Mapping[str, Sequence[Object]] | None = None  # by their CronJob
     pods: Mapping[str, Sequence[Object]] | None = None  # by their Job
     branches: Mapping[str, str] | None = None
@@ -92,7 +92,7 @@ def _asked(
             return None
 
     world = _World(cluster, now, place.checkout, place.settings.backfill)
-    world.cronjobs = _by_release(kubectl.labelled(cluster))  # without these there is nothing to tell
+    world.cronjobs = kubectl.by_release(kubectl.labelled(cluster))  # without these there is nothing to tell
     world.jobs, world.pods = asked(lambda: kubectl.made(cluster, "jobs")), asked(lambda: kubectl.made(cluster, "pods"))
     if (checkout := place.checkout) is None or place.problem:
         hint = "" if checkout else ". Run this in a checkout of the repository"
@@ -106,13 +106,6 @@ def _asked(
     if project and (there := asked(lambda: sentry.listed(project))) is not None:
         world.monitors = {monitor.slug: ", ".join(monitor.states) or "active" for monitor in there}
     return world, unknown
-
-
-def _by_release(cronjobs: Iterable[Object]) -> dict[str, list[Object]]:
-    found: dict[str, list[Object]] = {}
-    for cronjob in cronjobs:
-        found.setdefault(kubectl.release_of(cronjob), []).append(cronjob)
-    return found
 
 
 def _standing(release: Release, world: _World) -> Standing:
