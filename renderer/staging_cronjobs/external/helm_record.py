@@ -176,14 +176,19 @@ def check_own(release: Release, staged: StagedVersion) -> None:
 
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
-    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name."""
+    """All releases of this chart with their newest revision alone, by name; and why others cannot be read, by name.
+
+    Raises `Outside` where there is nothing of Helm's because the namespace does not exist.
+    """
     return listings(cluster)[cluster.namespace]
 
 
 def listings(cluster: Cluster) -> dict[str, tuple[list[Release], dict[str, str]]]:
     """The same as `listing` for each namespace, by its name."""
     there: dict[str, list[dict[str, Any]]] = {} if cluster.everywhere else {cluster.namespace: []}
-    for item in _items(cluster, LISTED):
+    if not (items := _items(cluster, LISTED)):
+        cluster.require_namespace()
+    for item in items:
         there.setdefault(item["metadata"]["namespace"], []).append(item)
     return {namespace: _newest(*_sorted(items, None)) for namespace, items in there.items()}
 

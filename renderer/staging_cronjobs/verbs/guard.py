@@ -70,8 +70,6 @@ def look(settings: Settings, cluster: Cluster) -> Found:
     """The staged versions that the work tree has too. Nothing is fetched, and no user code runs."""
     checkout = git.checkout(settings)
     releases, unproven = helm_record.listing(cluster)
-    if not (releases or unproven):
-        cluster.require_namespace()
     problems = [f"release {name} cannot be read: {why}" for name, why in unproven.items()]
     both: dict[str, tuple[Release, str]] = {}
     for release in releases:

@@ -63,8 +63,6 @@ def rows(cluster: Cluster) -> list[Object]:
     """
     there = _looked(cluster)
     rows = [{**row, "namespace": name} for name, found in there.items() for row in _rows(found)]
-    if not rows:
-        cluster.require_namespace()
     return sorted(rows, key=lambda row: (row["namespace"], row["release"]))
 
 

@@ -25,8 +25,6 @@ def find(cluster: Cluster, names: Sequence[str]) -> list[Found]:
 def among(cluster: Cluster, releases: Sequence[Release], unproven: Unproven, names: Sequence[str]) -> list[Found]:
     """The same among releases that were listed before."""
     known = {release.values.record.staged_version: _jobs(release) for release in releases}
-    if not (releases or unproven):
-        cluster.require_namespace()
     found = []
     for name in names:
         if not (meant := meant_by(name, known)):

@@ -62,8 +62,6 @@ class _World:
 def look(place: Place, cluster: Cluster, project: sentry.Project | None, now: datetime, name: str = "") -> Status:
     """How everything stands, or the one staged version that a name means."""
     releases, unproven = helm_record.listing(cluster)
-    if not (releases or unproven):
-        cluster.require_namespace()
     only = lookup.among(cluster, releases, unproven, [name])[0][0] if name else None
     world, unknown = _asked(place, cluster, project, now, releases)
     found = [_standing(release, world) for release in releases]

@@ -39,8 +39,6 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
         branches = heads()
         there = sentry.listed(project) if project else []
         names = asked()
-    if not (names.releases or names.unproven):
-        cluster.require_namespace()
     recorded = [release.values.record for release in names.releases]
     main = dataset_versions.on_main(checkout, {facts.template for facts in recorded})
     staged: set[str] = set()
