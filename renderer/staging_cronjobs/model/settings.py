@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from ..errors import Usage, suggestion
 from . import backfill, version_source
@@ -170,15 +170,19 @@ def _shown(name: str) -> str:
 
 
 def _value(where: str, name: str, value: object) -> Any:
-    """A value of the file, as the setting's type has it."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from .cronjob import places
-
-    try:
-        return TypeAdapter(get_type_hints(Settings)[name]).validate_python(value)
-    except ValidationError as error:
-        raise Usage(f"{where}: {TABLE} {places(error, _shown(name))[0]}") from None
+    """A value of the file. Raises `Usage` where it is not what the setting must be."""
+    kind, place = type(getattr(Settings(), name)), f"{where}: {TABLE} {_shown(name)}"
+    parts: dict[str, object] = {"": value}
+    if kind is tuple and isinstance(value, list):
+        parts = {f"[{number}]": item for number, item in enumerate(value)}
+    elif kind is dict and isinstance(value, dict):
+        parts = {f".{key}": item for key, item in value.items()}
+    elif kind is not str:
+        raise Usage(f"{place} must be {'a list' if kind is tuple else 'an object'}")
+    for part, text in parts.items():
+        if not isinstance(text, str):
+            raise Usage(f"{place}{part} must be a string")
+    return tuple(parts.values()) if kind is tuple else value
 
 
 def _checked(settings: Settings) -> Settings:
