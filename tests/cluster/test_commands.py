@@ -262,6 +262,18 @@ def test_an_upgrade_that_fails_leaves_the_revision_before_it(
     assert len(deploy(staging, repository, GLACIER, "-o", "json").json["jobs"]) == 3
 
 
+def test_helm_takes_nothing_for_the_values_that_a_killed_deploy_did_not_give_it(
+    staging: Staging, live: Namespace, repository: Repository, tmp_path: Path
+) -> None:
+    """By itself Helm takes the values of the last revision when it gets none."""
+    repository.stage(*RIDGE)
+    deploy(staging, repository, RIDGE)
+    before = live.state("cronjobs", "secrets")
+    silent = with_helm(staging, tmp_path / "wrapped", before="exec </dev/null")
+    assert "jobs is empty" in deploy(silent, repository, RIDGE, code=OUTSIDE).stderr
+    assert live.state("cronjobs", "secrets") == before
+
+
 def test_a_branch_that_is_deleted_meanwhile(
     staging: Staging, repository: Repository, live: Namespace, tmp_path: Path
 ) -> None:

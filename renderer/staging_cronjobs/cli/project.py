@@ -195,7 +195,12 @@ def deploy_version(
 
     asked = {"paused": paused, "allow_dirty": allow_dirty, "dry_run": dry_run}
     with shell.ahead():
-        loading = shell.begin(lambda: load(staged.dataset_id))  # it takes longest: before our own imports
+        # Before our own imports: what takes longest, and what the next question needs.
+        loading = shell.begin(lambda: load(staged.dataset_id))
+        from ..external import cluster, git
+
+        shell.begin(lambda: git.checkout(settings))
+        shell.begin(lambda: cluster.connect(settings))
         from ..output import markdown, terminal
         from ..verbs import deploy
 

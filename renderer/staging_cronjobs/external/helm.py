@@ -30,10 +30,10 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     Nothing is created. `known` are CronJobs that exist. Raises `Refused` with the chart's or the server's reasons,
     unknown fields among them.
     """
-    helm_record.driver()  # first: with a database as its record, Helm would look for that even here
-    # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
-    command = ("template", release, CHART, "-f", "-", "--kube-version", OLDEST_KUBERNETES)
-    manifest = cluster.helm(*command, stdin=values.dump(new), check=False)
+    for name in sorted(job.name for job in new.jobs.values())[:AT_ONCE]:  # each connects, and waits for its object
+        nothing = {"metadata": {"name": name}}
+        shell.begin(partial(cluster.dry_run, "cronjobs", nothing, exists=name in known), held=True)
+    manifest = template(cluster, release, values.dump(new))
     if manifest.code:
         raise Refused(f"the chart refuses the values of {release}: {plain(manifest)}")
     made, warnings, complaints = _tried(cluster, _objects(manifest.stdout), known)
@@ -69,6 +69,7 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
     install = () if living else ("--install",)
     # The API server has checked the objects already, more strictly than Helm would.
     command = ("upgrade", *install, "--disable-openapi-validation", "-f", "-", "--labels", marks, *replace)
+    command += ("--reset-values",)  # killed before it has got the values, Helm would take the old ones
     command += ("--timeout", cluster.timeout, "-o", "json")
     told = ("--description", description, "--", name, CHART)
     result = cluster.helm(*command, *told, stdin=values.dump(new), check=False)
@@ -90,6 +91,14 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
         )
     own = [r.number for r in later if r.values == new]
     return [r for r in later if own and r.number < own[-1] and r.values != new]
+
+
+def template(cluster: Cluster, release: str, text: str) -> shell.Result:
+    """What the chart makes of the values in a text; asks no cluster."""
+    helm_record.driver()  # first: with a database as its record, Helm would look for that even here
+    # Offline, helm compares the chart's floor with the version helm was built for; upgrade asks the cluster itself.
+    command = ("template", release, CHART, "-f", "-", "--kube-version", OLDEST_KUBERNETES)
+    return cluster.helm(*command, stdin=text, check=False)
 
 
 def _number(made: str) -> int:

@@ -18,15 +18,11 @@ class Place:
     problem: str = ""  # why main is not as the remote has it now
 
 
-def with_main(own: Settings) -> tuple[git.Checkout, Settings]:
-    """This checkout with main fetched, and the settings with what main says about places: see `settings.from_main`.
+def with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Settings]:
+    """The checkout with main fetched, and the settings with what main says about places: see `settings.from_main`.
 
     Raises `Refused` for a main that only the checked-out branch calls so.
     """
-    return _with_main(git.checkout(own), own)
-
-
-def _with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Settings]:
     if "main" in own.given:
         found.fetch_main()
     else:
@@ -50,7 +46,7 @@ def placed(own: Settings, say: Callable[[str], object]) -> Place:
     if found is None:
         return Place(_without_main(own, say), None, f"{own.project} is in no git checkout")
     try:
-        checkout, settings = _with_main(found, own)
+        checkout, settings = with_main(found, own)
         return Place(settings, checkout)
     except Outside as error:
         if not found.commit_of(found.main_ref) or not ("main" in own.given or own.main == Settings().main):

@@ -1,6 +1,7 @@
 """`staging deploy`: the order of steps. Nothing is changed before every check has passed."""
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..checks import isolation, ownership, preflight, staged_with_kubectl
@@ -98,16 +99,14 @@ def deploy(
     say(f"fetching {settings.main} of {settings.remote}")
     place = _placed(settings, staged, allow_dirty=allow_dirty)
     cluster, settings = place.cluster, place.settings
-    shell.begin(cluster.require_helm)
-    shell.begin(lambda: helm_record.find(cluster, staged.release))
-    shell.begin(lambda: kubectl.everything(cluster))
+    before = _prepared(cluster, staged)
     say("loading the datasets")
     code = _compared(place, load())
     new = _render(settings, staged, image, code.dataset, place.checkout, skip=skip, namespace=cluster.namespace)
     isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
-    new, unmoved = _staggered(cluster, settings, new)
+    new, unmoved = _staggered(before(), settings, new)
     found = _asked(place, code, new)
     release = _current(place, new, found, say, wait=not dry_run)
     ran, names = (release.runs if release else None), [job.name for job in new.jobs.values()]
@@ -176,11 +175,39 @@ def render(
 
 
 def _placed(own: Settings, staged: StagedVersion, *, allow_dirty: bool) -> _Place:
-    """The checkout, with main as it is now, and the cluster that main's settings name."""
-    checkout, settings = main_settings.with_main(own)
+    """The checkout, with main as it is now, and the cluster that main's settings name.
+
+    While main is fetched, the cluster that the branch names is asked: it is the same one, or the deploy is refused.
+    """
+    found = git.checkout(own)
+    fetched = shell.begin(lambda: main_settings.with_main(found, own))
+    shell.begin(lambda: found.uncommitted)
+    named = shell.answered(lambda: clusters.connect(own))
+    shell.begin(lambda: _begin_asking(named(), staged))
+    checkout, settings = fetched()
     preflight.check_place(own, settings, f"{settings.remote}/{settings.main}")
     preflight.check_committed(checkout, allow_dirty=allow_dirty)
-    return _Place(settings, checkout, staged, clusters.connect(settings))
+    same = (own.namespace, own.kube_context) == (settings.namespace, settings.kube_context)
+    cluster = named() if same else clusters.connect(settings)
+    _begin_asking(cluster, staged)
+    return _Place(settings, checkout, staged, cluster)
+
+
+def _begin_asking(cluster: Cluster, staged: StagedVersion) -> None:
+    shell.begin(lambda: kubectl.everything(cluster))
+    shell.begin(lambda: helm_record.find(cluster, staged.release))
+    shell.begin(cluster.require_helm)
+    shell.begin(lambda: helm.template(cluster, staged.release, ""), held=True)
+
+
+def _prepared(cluster: Cluster, staged: StagedVersion) -> Callable[[], Release | None]:
+    """The release. What its record and its jobs need is looked at while the datasets load: few deploys change it."""
+    release = shell.answered(lambda: helm_record.find(cluster, staged.release))
+    with suppress(StagingError):
+        if (there := release()) and there.live:
+            shell.begin(lambda: preflight.missing(cluster, there.values))
+            helm_record.check(there)
+    return release
 
 
 def _compared(place: _Place, datasets: list[Dataset]) -> _Code:
@@ -272,13 +299,12 @@ def _render(
     return new
 
 
-def _staggered(cluster: Cluster, settings: Settings, new: Values) -> tuple[Values, list[str]]:
+def _staggered(release: Release | None, settings: Settings, new: Values) -> tuple[Values, list[str]]:
     """The values with their schedules moved, if they are to be, and what is told of it.
 
     A release keeps what it was made with: a schedule that moves can fire twice.
     """
     offset = new.record.staged_version.offset(settings.stagger_minutes)
-    release = helm_record.find(cluster, new.record.staged_version.release)
     if not (release and release.live):
         return values.staggered(new, offset)
     kept = release.values.record.stagger

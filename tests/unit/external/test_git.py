@@ -768,7 +768,7 @@ def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: R
     repository.push("main")
     repository.git("switch", "--quiet", "-c", BRANCH)
     own = with_settings(repository, f'{HOSTILE}timeout = "90s"\ndatasets = ["mine:D"]\n')
-    checkout, settings = main_settings.with_main(own)
+    checkout, settings = main_settings.with_main(git.checkout(own), own)
     for found in (settings, main_settings.place(own, never)):
         assert (found.namespace, found.kube_context) == ("weather", "")
         assert (found.sentry_org, found.sentry_project, found.sentry_url) == (
@@ -818,7 +818,10 @@ def test_a_branch_cannot_call_itself_main(repository: Repository, line: str, hos
     assert main_settings.place(load(repository.path, {}), never).namespace == "weather"
     repository.git("switch", "--quiet", "-c", "evil")
     own = with_settings(repository, f"{line}{HOSTILE}", push="evil")
-    for ask in (main_settings.with_main, lambda own: main_settings.place(own, never)):
+    for ask in (
+        lambda own: main_settings.with_main(git.checkout(own), own),
+        lambda own: main_settings.place(own, never),
+    ):
         with pytest.raises(
             Refused, match=r"says that main is '(evil|main)', and pyproject.toml on the default branch of"
         ):

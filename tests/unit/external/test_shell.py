@@ -85,6 +85,13 @@ def test_kubectl_takes_no_defaults_from_a_kuberc(monkeypatch: pytest.MonkeyPatch
     assert (found["KUBERC"], found["KUBECTL_KUBERC"]) == ("off", "false")
 
 
+def test_go_programs_tidy_up_less_often_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOGC", raising=False)
+    assert environment_of_a_child()["GOGC"] == "400"
+    monkeypatch.setenv("GOGC", "50")
+    assert environment_of_a_child()["GOGC"] == "50"
+
+
 def test_variables_that_a_call_adds_win(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLOUR", "red")
     found = environment_of_a_child(env={"COLOUR": "blue", "SENTRY_AUTH_TOKEN": "given"})
@@ -383,6 +390,30 @@ def test_a_question_that_needs_no_program_is_asked_once() -> None:
     with shell.ahead():
         answer = shell.begin(lambda: asked.append(1) or len(asked))
         assert [answer(), answer(), asked] == [1, 1, [1]]
+
+
+READING = "import sys; open(sys.argv[1], 'a').write('started'); print(sys.stdin.read())"
+
+
+def test_a_program_that_is_held_starts_at_once_and_gets_its_input_when_the_question_is_asked(tmp_path: Path) -> None:
+    file = tmp_path / "started"
+    with shell.ahead():
+        for _ in range(2):
+            shell.begin(lambda: python(READING, str(file), stdin="not known yet"), held=True)
+        while not file.exists():
+            pass
+        answer = shell.begin(lambda: python(READING, str(file), stdin="known"))
+        assert answer().stdout == "known\n"
+        assert file.read_text() == "started"
+        assert python(READING, str(file), stdin="another").stdout == "another\n"
+
+
+def test_a_program_that_is_held_for_nothing_gets_no_input_and_no_end_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "read"
+    code = "import sys; print(end='', flush=True); sys.stdin.read(); open(sys.argv[1], 'w').close()"
+    with shell.ahead():
+        shell.begin(lambda: python(code, str(file)), held=True)
+    assert not file.exists()
 
 
 def test_a_program_that_nobody_waited_for_is_stopped(tmp_path: Path) -> None:
