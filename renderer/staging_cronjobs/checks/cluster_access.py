@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection
 
 from ..errors import Outside
-from ..external import helm_record, shell
+from ..external import helm_record, kubectl, shell
 from ..external.cluster import OLDEST_KUBERNETES, Cluster, numbers, plain
 from ..model import rights
 from ..model.doctor import OK, UNKNOWN, WRONG, Look
@@ -102,18 +102,12 @@ def _granting(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[
     kind = f"{resource}.{rights.GROUPS[resource]}" if resource in rights.GROUPS else resource
     role = ("role", name, f"--verb={','.join(verbs)}", f"--resource={kind}")
     binding = ("rolebinding", name, f"--role={name}", f"--user={user}")
-    return tuple(shlex.join(("kubectl", "create", *what, *_where(cluster))) for what in (role, binding))
+    return tuple(kubectl.line(cluster, "create", *what) for what in (role, binding))
 
 
 def _asking(cluster: Cluster, resource: str, verbs: Collection[str]) -> tuple[str, ...]:
     """How to ask for another account."""
-    ask = ("kubectl", "auth", "can-i")
-    return tuple(shlex.join((*ask, verb, resource, "--as=USER", *_where(cluster))) for verb in verbs)
-
-
-def _where(cluster: Cluster) -> list[str]:
-    """The options that lead kubectl to the same namespace."""
-    return [f"--namespace={cluster.namespace}", *([f"--context={cluster.context}"] if cluster.context else [])]
+    return tuple(kubectl.line(cluster, "auth", "can-i", verb, resource, "--as=USER") for verb in verbs)
 
 
 def _review(namespace: str, resource: str, verb: str) -> dict[str, object]:
