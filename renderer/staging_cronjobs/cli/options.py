@@ -129,7 +129,7 @@ def settings_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
     """The same for work on a release, with main's word on where things are: a stage branch may be checked out."""
     from ..external import main_settings
 
-    return main_settings.place(settings_for(namespace, kube_context), say)
+    return main_settings.placed(settings_for(namespace, kube_context), say).settings
 
 
 def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":

@@ -11,7 +11,7 @@ from . import git
 
 @dataclass(frozen=True)
 class Place:
-    """What is known of where releases are: see `place`."""
+    """What is known of where releases are."""
 
     settings: Settings
     checkout: git.Checkout | None  # None in no checkout
@@ -31,17 +31,12 @@ def with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Setting
     return _settled(found, own)
 
 
-def place(own: Settings, say: Callable[[str], object]) -> Settings:
+def placed(own: Settings, say: Callable[[str], object]) -> Place:
     """The settings with what main says about places, for work on a release; `say` gets what was used instead of main.
 
     A stage branch may be checked out: its own word on where releases are, and where a token goes, must not count.
     Raises `Outside` when a checkout is there and its main cannot be read.
     """
-    return placed(own, say).settings
-
-
-def placed(own: Settings, say: Callable[[str], object]) -> Place:
-    """The same, with the checkout."""
     found = git.find(own)
     if found is None:
         return Place(_without_main(own, say), None, f"{own.project} is in no git checkout")

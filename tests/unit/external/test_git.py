@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -762,6 +763,10 @@ def never(line: str) -> None:
     raise AssertionError(line)
 
 
+def place(own: Settings, say: Callable[[str], object]) -> Settings:
+    return main_settings.placed(own, say).settings
+
+
 def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: Repository, hostile: Hostile) -> None:
     repository.write("pyproject.toml", f"[tool.staging-cronjobs]\n{OURS}")
     repository.commit()
@@ -769,7 +774,7 @@ def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: R
     repository.git("switch", "--quiet", "-c", BRANCH)
     own = with_settings(repository, f'{HOSTILE}timeout = "90s"\ndatasets = ["mine:D"]\n')
     checkout, settings = main_settings.with_main(git.checkout(own), own)
-    for found in (settings, main_settings.place(own, never)):
+    for found in (settings, place(own, never)):
         assert (found.namespace, found.kube_context) == ("weather", "")
         assert (found.sentry_org, found.sentry_project, found.sentry_url) == (
             "demo",
@@ -784,14 +789,14 @@ def test_where_things_are_is_what_main_says_and_not_a_stage_branch(repository: R
 def test_options_and_the_environment_win_over_main(repository: Repository) -> None:
     with_settings(repository, OURS.replace("unknown-in-this-version = true\n", ""), push="main")
     own = load(repository.path, {"STAGING_NAMESPACE": "mine", "SENTRY_URL": "http://localhost:9000"})
-    found = main_settings.place(given(own, kube_context="north"), never)
+    found = place(given(own, kube_context="north"), never)
     assert (found.namespace, found.kube_context, found.sentry_url) == ("mine", "north", "http://localhost:9000")
     assert found.sentry_org == "demo"
 
 
 def test_what_main_does_not_say_is_not_set(repository: Repository, hostile: Hostile) -> None:
     repository.git("switch", "--quiet", "-c", BRANCH)
-    found = main_settings.place(with_settings(repository, HOSTILE), never)
+    found = place(with_settings(repository, HOSTILE), never)
     assert (found.namespace, found.kube_context, found.sentry_org, found.sentry_project) == ("", "", "", "")
     assert found.sentry_url == "https://sentry.io"
     hostile.tried("settings of a branch")
@@ -805,7 +810,7 @@ def test_the_file_of_main_is_the_nearest_one_whatever_the_branch_has(
     repository.git("switch", "--quiet", "-c", BRANCH)
     (repository.path / "pyproject.toml").unlink()
     repository.write("src/weather/pyproject.toml", f"{TABLE}{HOSTILE}")
-    assert main_settings.place(load(repository.path / project, {}), never).namespace == "weather"
+    assert place(load(repository.path / project, {}), never).namespace == "weather"
     hostile.tried("settings of a branch")
 
 
@@ -815,13 +820,10 @@ def test_a_branch_cannot_call_itself_main(repository: Repository, line: str, hos
     with_settings(repository, 'main = "trunk"\nnamespace = "weather"\n')
     repository.git("push", "--quiet", "origin", "HEAD:refs/heads/trunk")
     repository.git("--git-dir", str(repository.remote), "symbolic-ref", "HEAD", "refs/heads/trunk")
-    assert main_settings.place(load(repository.path, {}), never).namespace == "weather"
+    assert place(load(repository.path, {}), never).namespace == "weather"
     repository.git("switch", "--quiet", "-c", "evil")
     own = with_settings(repository, f"{line}{HOSTILE}", push="evil")
-    for ask in (
-        lambda own: main_settings.with_main(git.checkout(own), own),
-        lambda own: main_settings.place(own, never),
-    ):
+    for ask in (lambda own: main_settings.with_main(git.checkout(own), own), lambda own: place(own, never)):
         with pytest.raises(
             Refused, match=r"says that main is '(evil|main)', and pyproject.toml on the default branch of"
         ):
@@ -832,7 +834,7 @@ def test_a_branch_cannot_call_itself_main(repository: Repository, line: str, hos
 def test_the_environment_may_say_which_branch_is_main(repository: Repository) -> None:
     with_settings(repository, 'namespace = "weather"\n')
     repository.git("push", "--quiet", "origin", "HEAD:refs/heads/release")
-    found = main_settings.place(load(repository.path, {"STAGING_MAIN": "release"}), never)
+    found = place(load(repository.path, {"STAGING_MAIN": "release"}), never)
     assert found.namespace == "weather"
 
 
@@ -842,7 +844,7 @@ def test_settings_of_main_that_cannot_be_read_are_named(repository: Repository, 
     repository.commit()
     repository.push("main")
     with pytest.raises(Usage, match=r"pyproject\.toml on origin/main|sentry-url is http://sentry\.example"):
-        main_settings.place(Settings(project=repository.path), never)
+        place(Settings(project=repository.path), never)
 
 
 def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository: Repository) -> None:
@@ -852,7 +854,7 @@ def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository:
     own = with_settings(repository, HOSTILE)
     shutil.rmtree(repository.remote)
     said: list[str] = []
-    assert main_settings.place(own, said.append).namespace == "weather"
+    assert place(own, said.append).namespace == "weather"
     (line,) = said
     assert line.startswith("cannot read main of origin: ")
     assert line.endswith(". The settings of origin/main are those that were fetched last.")
@@ -860,7 +862,7 @@ def test_a_remote_that_is_down_leaves_the_main_that_was_fetched_last(repository:
     with pytest.raises(
         Outside, match="Only main's settings say where releases are: pass --namespace and --kube-context"
     ):
-        main_settings.place(own, never)
+        place(own, never)
 
 
 def test_a_main_that_cannot_be_confirmed_does_not_count_when_the_remote_is_down(
@@ -870,21 +872,21 @@ def test_a_main_that_cannot_be_confirmed_does_not_count_when_the_remote_is_down(
     own = with_settings(repository, f'main = "evil"\n{HOSTILE}', push="evil")
     shutil.rmtree(repository.remote)
     with pytest.raises(Outside, match="Only main's settings say where releases are"):
-        main_settings.place(own, never)
+        place(own, never)
     hostile.tried("settings of a branch")
 
 
 def test_without_a_checkout_a_persons_own_settings_count_but_not_where_a_token_goes(tmp_path: Path) -> None:
     tmp_path.joinpath("pyproject.toml").write_text(f"{TABLE}{HOSTILE}")
     said: list[str] = []
-    found = main_settings.place(load(tmp_path, {}), said.append)
+    found = place(load(tmp_path, {}), said.append)
     assert (found.namespace, found.sentry_project, found.sentry_url) == ("kube-system", "thief", "")
     assert "is in no git checkout" in said[0]
     assert "no main confirms it. Set SENTRY_URL to https://thief.example." in said[1]
     given_all = load(
         tmp_path, {"STAGING_NAMESPACE": "a", "STAGING_KUBE_CONTEXT": "b", "SENTRY_URL": "https://c.example"}
     )
-    assert main_settings.place(given_all, never) == given_all
+    assert place(given_all, never) == given_all
 
 
 def test_how_far_commits_are_behind_main(checkout: Checkout, repository: Repository, tmp_path: Path) -> None:
