@@ -16,11 +16,8 @@ UNADDED = re.compile(r"(.*/)?([^/]+\.py|zarr\.json|pyproject\.toml)", re.DOTALL)
 CODECOMMIT = re.compile(r"codecommit:(?:[^/]*:)?//(?:[^/@]*@)?([^/]+)")  # the URLs of git-remote-codecommit
 # A URL, or `user@host:path`, of a server; host and path are its groups.
 SERVED = re.compile(r"(?:(?!file:)[a-z+]+://(?:[^/]*@)?([^/:]+)[^/]*/|(?:[^/@:]*@)?([^/:]+):(?!//))(.*)")
-OF_TWO = (
-    "ssh.dev.azure.com",
-    "vs-ssh.visualstudio.com",
-    "git-codecommit.",
-)  # hosts with more before the last two parts
+# Hosts with more before the last two parts.
+OF_TWO = ("ssh.dev.azure.com", "vs-ssh.visualstudio.com", "git-codecommit.")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 HEAD_LINE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\trefs/heads/(\S+)")  # as `git ls-remote` prints it
 BLOB_LINE = re.compile(r"^[0-9a-f]{40,64} blob \d+\n", re.MULTILINE)  # as `git cat-file --batch` prints it

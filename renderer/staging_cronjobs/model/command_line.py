@@ -7,9 +7,8 @@ from contextvars import ContextVar
 
 DEPLOY, CLEANUP = "deploy-staging", "cleanup-staging"  # as they are mounted
 PROGRAM = ContextVar("program", default="")  # the user's own, while one of the two runs in it
-PLACE = ContextVar[tuple[str, ...]](
-    "place", default=()
-)  # the options that led this command to its namespace and cluster
+# The options that led this command to its namespace and cluster.
+PLACE = ContextVar[tuple[str, ...]]("place", default=())
 
 
 @contextmanager

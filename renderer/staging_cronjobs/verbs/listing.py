@@ -25,7 +25,6 @@ class Inventory:
     unproven: Mapping[str, str]  # why others cannot be read, by name
     cluster: Cluster  # this namespace of it
     cronjobs: Sequence[Object]  # all that carry our label, whoever owns them
-    owned: Mapping[str, Sequence[Object]]  # those that their release owns, by release
 
 
 def look(cluster: Cluster) -> Inventory:
@@ -43,16 +42,9 @@ def _looked(cluster: Cluster) -> dict[str, Inventory]:
     for cronjob in cronjobs:
         there.setdefault(cronjob["metadata"]["namespace"], []).append(cronjob)
     return {
-        name: _joined(replace(cluster, namespace=name, everywhere=False), *found, there.get(name, []))
+        name: Inventory(*found, replace(cluster, namespace=name, everywhere=False), there.get(name, []))
         for name, found in listed.items()
     }
-
-
-def _joined(
-    cluster: Cluster, releases: Sequence[Release], unproven: Mapping[str, str], cronjobs: Sequence[Object]
-) -> Inventory:
-    owned = kubectl.by_release(kubectl.owned(cluster, cronjobs))
-    return Inventory(releases, unproven, cluster, cronjobs, owned)
 
 
 def rows(cluster: Cluster) -> list[Object]:
@@ -68,7 +60,8 @@ def rows(cluster: Cluster) -> list[Object]:
 
 def _rows(there: Inventory) -> Iterator[Object]:
     """One object a release of a namespace."""
-    yield from (_recorded(release, there.owned.get(release.name, []), there.cluster) for release in there.releases)
+    owned = kubectl.by_release(kubectl.owned(there.cluster, there.cronjobs))
+    yield from (_recorded(release, owned.get(release.name, []), there.cluster) for release in there.releases)
     for name, why in there.unproven.items():
         yield _row(name, dict.fromkeys(FACTS, ""), status="unproven", problem=why)
 
