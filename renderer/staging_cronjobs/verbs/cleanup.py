@@ -344,8 +344,6 @@ def promoted(settings: Settings, cluster: Cluster, say: Say) -> tuple[list[Stage
     """The staged versions of this repository that main has too, and why others could not be compared, also to `say`."""
     checkout = git.checkout(settings)
     listed, unproven = helm_record.listing(cluster)
-    if not (listed or unproven):
-        cluster.require_namespace()
     found: list[StagedVersion] = []
     recorded = [release.values.record for release in listed]
     main = dataset_versions.on_main(checkout, {facts.template for facts in recorded})
@@ -369,6 +367,5 @@ def all_versions(cluster: Cluster, dataset_id: str) -> list[StagedVersion]:
     there = [release.values.record.staged_version for release in listed]
     if found := [staged for staged in there if staged.dataset_id == dataset_id]:
         return found
-    cluster.require_namespace()
     why = f" ({min(unproven)} cannot be read: `{command_line.staging('list')}` says why)" if unproven else ""
     raise Refused(f"no version of {dataset_id} is staged in {cluster}{why}. Nothing was touched")
