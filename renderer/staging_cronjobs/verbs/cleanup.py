@@ -209,7 +209,7 @@ def _remove(
         back = monitors.delete(project, {name for release in cleared for name in release.job_names}, say)
         failed |= {r.name: problem for r in cleared for slug, problem in back.items() if slug in r.job_names}
     failed |= removal.purge(cluster, [release.name for release in cleared if release.name not in failed])
-    return failed
+    return {name: Unfinished(to_finish(p)) if isinstance(p, Outside) else p for name, p in failed.items()}
 
 
 def _each(releases: Collection[Release], step: Callable[[Release], Release | None], failed: Problems) -> list[Release]:
@@ -219,8 +219,6 @@ def _each(releases: Collection[Release], step: Callable[[Release], Release | Non
         try:
             if made := step(release):
                 found.append(made)
-        except Outside as error:
-            failed[release.name] = Unfinished(to_finish(error))
         except StagingError as error:
             failed[release.name] = error
     return found
