@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from weather import startup  # noqa: F401 (logging, signals and the rest)
 from weather.kubernetes import ArchiveCronJob, CronJob, ReformatCronJob, ValidationCronJob
@@ -14,7 +13,8 @@ ROOT = Path(__file__).absolute().parent
 VERSIONS: dict[str, str] = json.loads((ROOT / "versions.json").read_text())
 
 
-class TemplateConfig(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class TemplateConfig:
     """The version of a dataset and where its template lies."""
 
     dataset_id: str
@@ -30,7 +30,8 @@ class TemplateConfig(BaseModel):
         return ROOT / self.folder / "templates" / "latest.zarr"
 
 
-class StoreFactory(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class StoreFactory:
     """Where a version of a dataset is written."""
 
     dataset_id: str
@@ -46,7 +47,8 @@ class StoreFactory(BaseModel):
         return [f"s3://weather-mirror/{self.dataset_id}/v{self.version}.zarr"] if self.replicated else []
 
 
-class Dataset(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
     """A dataset; one without CronJobs until a subclass gives it some."""
 
     dataset_id: str
@@ -69,6 +71,7 @@ class Dataset(BaseModel):
         raise NotImplementedError(f"{self.dataset_id} has no CronJobs")
 
 
+@dataclass(frozen=True, kw_only=True)
 class UpdatedDataset(Dataset):
     """A dataset with the two usual CronJobs, update and validate, and perhaps one that archives source files."""
 
