@@ -1,13 +1,16 @@
 """Whoever may write Secrets writes Helm's records: nothing in them makes this program act on what is not its own.
 
-Each forged record is met by every command that acts on a release; all of them refuse it and touch nothing.
+Each forged record is met by every function that reads records, by a command that goes by one and by one that goes by
+many. One of each kind is met by every command that acts on a release. All of them refuse it and touch nothing.
 """
 
 import http.server
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,18 +19,24 @@ from hostile import Hostile
 from live import IMAGE, LABEL, Namespace, Production, Staging
 from records import Edit, forge, newest, packed, unpacked, write
 from repositories import Repository
-from staged import Sentry, install, names, push
-from staging_cronjobs.external.helm_record import TYPE
+from sentry_server import SentryServer
+from staged import Place, Sentry, install, names, push
+from staging_cronjobs.errors import Refused
+from staging_cronjobs.external import helm_record
+from staging_cronjobs.external.cluster import Cluster
+from staging_cronjobs.external.helm_record import TYPE, Release
 from staging_cronjobs.model.staged_version import StagedVersion
 
 RIDGE = StagedVersion("ridge-snow", "0.2.0")
 UPDATE = names(RIDGE)[0]
+PAUSE = ("pause", "--branch", RIDGE.branch)
+CLEANUP_ALL = ("cleanup", "--dataset-id", RIDGE.dataset_id, "--all-versions", "--yes")
 COMMANDS = (
-    ("pause", "--branch", RIDGE.branch),
+    PAUSE,
     ("resume", "--branch", RIDGE.branch),
     ("run", "--branch", RIDGE.branch, "--key", "update"),
     ("cleanup", "--branch", RIDGE.branch, "--yes"),
-    ("cleanup", "--dataset-id", RIDGE.dataset_id, "--all-versions", "--yes"),
+    CLEANUP_ALL,
     ("deploy", "--branch", RIDGE.branch, "--docker-image", IMAGE),
 )
 PRODUCTION = "ridge-snow-update"
@@ -53,14 +62,6 @@ class Listener:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    made = Listener()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 def set_in(path: str, value: object) -> Edit:
@@ -144,39 +145,126 @@ def snapshot(live: Namespace, repository: Repository) -> object:
     return objects, repository.git("ls-remote", "origin")
 
 
-@pytest.mark.parametrize("helm", ["helm4"], indirect=True)
-@pytest.mark.parametrize("what", FORGED)
-def test_a_forged_record_is_refused_by_every_command(
-    staging: Staging,
-    repository: Repository,
-    live: Namespace,
-    production: Production,
-    sentry: Sentry,
-    listener: Listener,
-    hostile: Hostile,
-    what: str,
-) -> None:
+@dataclass(frozen=True)
+class Scene:
+    """A staged version beside production, with their monitors, and somebody else's server."""
+
+    place: Place
+    sentry: Sentry
+    listener: Listener
+    secret: dict[str, Any]  # the version's true record
+
+    def forged(self, what: str) -> None:
+        """Put such a record in the place of the true one."""
+        live = self.place.live
+        forge(live, RIDGE.release, FORGED[what])
+        if what == "a name that is an option":  # the address is known only now
+            forge(live, RIDGE.release, set_in("config/jobs/update/name", f"--server={self.listener.url}"))
+
+    def refused(self, command: tuple[str, ...], hostile: Hostile) -> None:
+        """The command says so, and changes nothing."""
+        repository, live, slugs = self.place.repository, self.place.live, self.sentry.slugs()
+        before = snapshot(live, repository)
+        done = self.place.staging(repository.path, *command, **self.sentry.environment, STAGING_TIMEOUT="1s")
+        changed = (snapshot(live, repository), self.sentry.slugs()) != (before, slugs)
+        hostile.tried("release records", done.stdout + done.stderr, changed=changed, ran=self.listener.asked)
+        assert done.code == (5 if command == CLEANUP_ALL and done.stderr.startswith("Cleanup of") else 3), done.stderr
+        assert not Path(repository.path, "stolen").exists()
+
+
+@pytest.fixture(scope="module")
+def scene(place: Place) -> Iterator[Scene]:
+    staging, live, repository = place.staging, place.live, place.repository
     repository.stage(RIDGE.dataset_id, RIDGE.version)
     repository.git("push", "--quiet", "origin", "main:refs/heads/precious")
     entry = next(d for d in staging.catalogue(repository.path) if d["dataset_id"] == RIDGE.dataset_id)
+    production = Production(live)
     production(entry["cronjobs"])
     install(staging, repository, RIDGE)
-    sentry.check_in(*names(RIDGE), PRODUCTION)
-    forge(live, RIDGE.release, FORGED[what])
-    if what == "a name that is an option":  # the address is known only now
-        forge(live, RIDGE.release, set_in("config/jobs/update/name", f"--server={listener.url}"))
-    before = snapshot(live, repository), sentry.slugs()
-    for command in COMMANDS:
-        done = staging(repository.path, *command, **sentry.environment)
-        after = snapshot(live, repository), sentry.slugs()
-        hostile.tried("release records", done.stdout + done.stderr, changed=after != before, ran=listener.asked)
-        assert done.code == (5 if "--all-versions" in command and done.stderr.startswith("Cleanup of") else 3), (
-            command,
-            done.stderr,
-        )
-        assert not Path(repository.path, "stolen").exists()
-    listed = staging.run(repository.path, "list", "-o", "json").json
+    with SentryServer() as server:
+        project = server.add_project("weather")
+        sentry, listener = Sentry(server, project, server.add_token([project])), Listener()
+        sentry.check_in(*names(RIDGE), PRODUCTION)
+        yield Scene(place, sentry, listener, newest(live, RIDGE.release))
+        listener.server.shutdown()
+        listener.server.server_close()
+    assert not production.changes()
+
+
+@pytest.fixture
+def restored(scene: Scene) -> Iterator[None]:
+    """Afterwards there is the true record again, and no other."""
+    yield
+    live, true = scene.place.live, scene.secret
+    for secret in live.all("secrets"):
+        live.delete("secrets", secret["metadata"]["name"])
+    assert live.create(
+        {**true, "apiVersion": "v1", "kind": "Secret", "metadata": _plain(true["metadata"], "name", "labels")}
+    ).accepted
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_forged_record_is_refused(scene: Scene, restored: None, hostile: Hostile, what: str) -> None:
+    scene.forged(what)
+    for command in (PAUSE, CLEANUP_ALL):
+        scene.refused(command, hostile)
+    listed = scene.place.staging.run(scene.place.repository.path, "list", "-o", "json").json
     assert [row["release"] for row in listed] == [RIDGE.release]
+
+
+# Refused for what it says of jobs, as a record of another, for what Helm would create, and for what Helm would run.
+KINDS = ("a name that is an option", "another status than its label", "a Deployment in the manifest", "a hook")
+
+
+@pytest.mark.parametrize("what", KINDS)
+def test_a_forged_record_is_refused_by_every_command(scene: Scene, restored: None, hostile: Hostile, what: str) -> None:
+    scene.forged(what)
+    for command in COMMANDS:
+        scene.refused(command, hostile)
+
+
+@dataclass(frozen=True)
+class Held(Cluster):
+    """A namespace that holds these records."""
+
+    records: Sequence[dict[str, Any]] = ()
+
+    def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
+        assert (plural, selector.partition(",")[0]) == ("secrets", "owner=helm")
+        return [*self.records]
+
+
+READERS: dict[str, Callable[[Cluster], object]] = {
+    "own": lambda cluster: helm_record.own(cluster, RIDGE),
+    "find": lambda cluster: checked([helm_record.find(cluster, RIDGE.release)]),
+    "listing": lambda cluster: checked(*helm_record.listing(cluster)),
+    "histories": lambda cluster: checked(*helm_record.histories(cluster, [RIDGE.release])),
+}
+
+
+def checked(found: Sequence[Release | None], unproven: Mapping[str, str] = MappingProxyType({})) -> None:
+    """As each command does before it acts on what it has read."""
+    for why in unproven.values():
+        raise Refused(why)
+    for release in found:
+        assert release
+        helm_record.check(release)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_whatever_reads_records_takes_the_true_one(scene: Scene, reader: str) -> None:
+    READERS[reader](Held("context", scene.place.live.name, records=[scene.secret]))
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("what", FORGED)
+def test_whatever_reads_records_refuses_a_forged_one(scene: Scene, hostile: Hostile, what: str, reader: str) -> None:
+    content = unpacked(scene.secret)
+    FORGED[what](content)
+    forged = {**scene.secret, "data": {"release": packed(content)}}
+    with pytest.raises(Refused) as refused:
+        READERS[reader](Held("context", scene.place.live.name, records=[forged]))
+    hostile.tried("release records", str(refused.value))
 
 
 def second(live: Namespace, more: str = DEPLOYMENT, **changed: Any) -> None:
@@ -221,17 +309,11 @@ def one_before_a_killed_upgrade(live: Namespace) -> None:
 
 @pytest.mark.parametrize("forged", [second, one_of_another_type, one_under_anothers_name, one_before_a_killed_upgrade])
 def test_a_second_record_that_helm_would_act_on_is_refused(
-    staging: Staging, repository: Repository, live: Namespace, hostile: Hostile, forged: Callable[[Namespace], None]
+    scene: Scene, restored: None, hostile: Hostile, forged: Callable[[Namespace], None]
 ) -> None:
-    repository.stage(RIDGE.dataset_id, RIDGE.version)
-    install(staging, repository, RIDGE)
-    forged(live)
-    before = snapshot(live, repository)
+    forged(scene.place.live)
     for command in COMMANDS:
-        done = staging(repository.path, *command, STAGING_TIMEOUT="1s")
-        hostile.tried("release records", done.stdout + done.stderr, changed=snapshot(live, repository) != before)
-        assert done.code in (3, 5), (command, done.stderr)
-        assert "Helm's record" in done.stderr or "--all-versions" in command, done.stderr
+        scene.refused(command, hostile)
 
 
 UNREADABLE: dict[str, dict[str, Any]] = {
@@ -306,7 +388,7 @@ def test_labels_that_lie_about_a_release_are_not_what_is_listed(
     push(repository, RIDGE)
     job = live.get("cronjobs", UPDATE)
     marks = {**job["metadata"], "name": PRODUCTION}
-    production([{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": _plain(marks), "spec": job["spec"]}])
+    production([{"apiVersion": "batch/v1", "kind": "CronJob", "metadata": _plain(marks, *MARKS), "spec": job["spec"]}])
     (true,) = staging.run(repository.path, "list", "-o", "json").json
     assert [(job["key"], job["name"]) for job in true["jobs"]] == [(k, j.name) for k, j in made.jobs.items()]
     before = {**newest(live, RIDGE.release)["metadata"]["labels"]}
@@ -324,8 +406,11 @@ def test_labels_that_lie_about_a_release_are_not_what_is_listed(
         )
 
 
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    return {field: metadata[field] for field in ("name", "labels", "annotations")}
+MARKS = ("name", "labels", "annotations")
+
+
+def _plain(metadata: dict[str, Any], *fields: str) -> dict[str, Any]:
+    return {field: metadata[field] for field in fields}
 
 
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
