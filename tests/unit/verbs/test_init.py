@@ -91,6 +91,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project.write("pyproject.toml", PYPROJECT)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    (tmp_path / "tools").mkdir()
+    # It knows of no namespace, as the real one does here, and says so at once.
+    (tmp_path / "tools" / "kubectl").symlink_to(shutil.which("false") or "")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:{os.environ['PATH']}")
     for name in [name for name in os.environ if name.startswith("STAGING_")]:
         monkeypatch.delenv(name)
     return project
