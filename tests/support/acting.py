@@ -17,6 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from controlplane import binaries
+from controlplane.cluster import FOR_A_MOMENT
 from live import PROGRAM, Namespace, outside_environment
 from reading import read, steps
 from repositories import Repository
@@ -213,6 +214,7 @@ class Hub:
         environment = {
             **{name: value for name, value in outside_environment(home).items() if not name.startswith("GIT_CONFIG_G")},
             **uv_environment(),
+            **FOR_A_MOMENT,
             "PATH": os.pathsep.join([str(self.programs / "runner"), "/usr/bin", "/bin"]),
             "XDG_CACHE_HOME": str(machine / "cache"),
             "KUBECACHEDIR": self.cluster["KUBECACHEDIR"],

@@ -76,14 +76,21 @@ def install_by_hand(
     return install_by_hand
 
 
-@pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """uv finds the package as if on an index, and of all others the versions that this repository has."""
-    wheels, versions = tmp_path / "wheels", tmp_path / "versions.txt"
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables with which uv finds the package as if on an index, and of all others this repository's versions."""
+    folder = tmp_path_factory.mktemp("index")
+    wheels, versions = folder / "wheels", folder / "versions.txt"
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(wheels)]
     subprocess.run(build, cwd=acting.ROOT, check=True, capture_output=True)
     export = ("export", "--quiet", "--frozen", "--all-groups", "--no-emit-project", "--no-hashes")
     command = [acting.uv(), *export, "--output-file", str(versions)]
     subprocess.run(command, cwd=acting.ROOT, env=acting.uv_environment(), check=True, capture_output=True)
-    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
-    monkeypatch.setenv("UV_CONSTRAINT", str(versions))
+    return {"UV_FIND_LINKS": str(wheels), "UV_CONSTRAINT": str(versions)}
+
+
+@pytest.fixture
+def packages(index: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv has the variables of `index`."""
+    for name, value in index.items():
+        monkeypatch.setenv(name, value)

@@ -20,7 +20,7 @@ import acting
 import docs
 import hub_answers
 from acting import CLEANUP, DEPLOY, SETTINGS, STANDINS, Hub
-from controlplane.cluster import Cluster
+from controlplane.cluster import FOR_A_MOMENT, Cluster
 from live import Namespace, outside_environment
 from repositories import Repository, begin, make_first_user
 from staging_cronjobs import __version__
@@ -177,6 +177,7 @@ def shell(world: World, helm_4: Path, tmp_path: Path) -> Iterator[Terminal]:
     environment = {
         **acting.uv_environment(),
         **outside_environment(home),
+        **FOR_A_MOMENT,
         **world.hub.cluster,
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{world.repository.remote.parents[1]}/OWNER/.insteadOf",

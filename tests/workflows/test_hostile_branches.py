@@ -57,9 +57,10 @@ def refused(world: World, run: Run, step: str) -> None:
 @pytest.mark.parametrize("branch", PUSHED)
 def test_a_pushed_name_is_refused_before_anything_is_deployed(world: World, branch: str) -> None:
     world.repository.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
-    run = world.hub.push(branch)
+    alone = {} if branch == PUSHED[0] else {"job": "quality"}  # the other job does not look at the name
+    run = world.hub.push(branch, **alone)
     refused(world, run, "Branch name")
-    assert run.jobs == {"quality": "failure", "image": "success"}
+    assert run.jobs == ({"quality": "failure"} if alone else {"quality": "failure", "image": "success"})
 
 
 @pytest.mark.parametrize("branch", [*PUSHED, *NAMED[:3]])
