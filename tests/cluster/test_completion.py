@@ -20,7 +20,6 @@ from staging_cronjobs.model.staged_version import StagedVersion
 SNOW, ICE = StagedVersion("ridge-snow", "0.2.0"), StagedVersion("glacier-ice-forecast-5-day", "1.0.0")
 # What readline gives a function of `complete -F`: the words, and which of them the cursor is in.
 TAB = """
-eval "$(staging completion bash)"
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _staging
 printf '%s\\n' "${COMPREPLY[@]}"
@@ -37,7 +36,8 @@ def staged(place: Place) -> Place:
 def tab(place: Place, *words: str, **environment: str) -> list[str]:
     own = {**place.staging.environment, **environment}
     own["PATH"] = f"{PROGRAM.parent}:{own['PATH']}"
-    command = ["bash", "-euc", TAB, "bash", "staging", *words]
+    script = place.staging.run(place.repository.path, "completion", "bash").stdout
+    command = ["bash", "-euc", script + TAB, "bash", "staging", *words]
     done = subprocess.run(command, cwd=place.repository.path, env=own, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return [line for line in done.stdout.splitlines() if line]
