@@ -274,7 +274,8 @@ def run_session(repository: Repository, plane: cluster.Cluster, namespace: str, 
     folder = repository.path.parent
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(_kubeconfig(plane, namespace)))
-    own = environment(folder, plane, tools) | {"KUBECONFIG": str(kubeconfig), "CHART": str(CHART)}
+    own = environment(folder, plane, tools) | cluster.FOR_A_MOMENT
+    own |= {"KUBECONFIG": str(kubeconfig), "CHART": str(CHART)}
     return dict(_steps(Shell(repository, own, namespace)))
 
 
