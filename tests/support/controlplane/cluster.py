@@ -19,8 +19,9 @@ from controlplane.binaries import UnavailableError
 MANIFESTS = Path(__file__).parent / "manifests"
 STAGES = MANIFESTS / "stages.yaml"
 # Of helm and kubectl, which run so often and so shortly that collecting garbage and sharing work only cost time. Both
-# read all of kubectl's messages at each start, and in this language there are only those of `kubectl config`.
-FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1", "LC_MESSAGES": "zh_TW.UTF-8"}
+# read all of kubectl's messages at each start, and in this language there are only those of `kubectl config`. To other
+# programs it is no locale at all, so they speak English.
+FOR_A_MOMENT = {"GOGC": "off", "GOMAXPROCS": "1", "LC_MESSAGES": "zh_TW.none"}
 START_SECONDS = 120  # it takes about 4; the rest is for machines that do other things too
 
 # What the jobs of real catalogues ask of a node.
