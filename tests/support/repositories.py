@@ -211,6 +211,7 @@ def stage_branch(dataset_id: str, version: str) -> str:
 
 def _environment() -> dict[str, str]:
     # GIT_DIR and its kin, as a git hook sets them, would lead to another repository.
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Item by item, because pytest changes a variable of its own while a test's threads are at work.
+    outside = {name: os.environ.get(name, "") for name in os.environ if not name.startswith("GIT_")}
     settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
     return outside | settings | {"GIT_AUTHOR_DATE": COMMITTED, "GIT_COMMITTER_DATE": COMMITTED}

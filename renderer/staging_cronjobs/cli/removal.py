@@ -89,7 +89,7 @@ def cleanup_command(
     if all_versions and (not dataset_id or version or named):
         raise Usage("--all-versions goes with --dataset-id alone")
     # What is no name ends it before anything is asked.
-    wanted = [StagedVersion.from_branch(one) for one in named] if len(named) > 1 and not (dataset_id or version) else []
+    wanted = [] if dataset_id or version else [StagedVersion.from_branch(one) for one in named]
     if not (wanted or checked or all_versions or promoted):
         wanted = [target("".join(named), dataset_id, version)]
     settings = settings_of_main(namespace, kube_context)
