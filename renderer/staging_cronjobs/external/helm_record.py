@@ -163,16 +163,16 @@ def find(cluster: Cluster, name: str) -> Release | None:
 def own(cluster: Cluster, staged: StagedVersion) -> Release | None:
     """The release of a staged version. Raises `Refused` when it is another's, or has what `check` refuses."""
     if release := find(cluster, staged.release):
-        check_own(release, staged)
+        check_whose(release, staged)
+        check(release)
     return release
 
 
-def check_own(release: Release, staged: StagedVersion) -> None:
-    """Raises `Refused` when the release is another's, or has what `check` refuses."""
+def check_whose(release: Release, staged: StagedVersion) -> None:
+    """Raises `Refused` when the release of this name is another staged version's."""
     if (facts := release.values.record).staged_version != staged:
         whose = f"{facts.dataset_id} v{facts.version}, not to {staged.branch}"
         raise Refused(f"release {release.name} belongs to {whose}. Nothing was touched.")
-    check(release)
 
 
 def listing(cluster: Cluster) -> tuple[list[Release], dict[str, str]]:
