@@ -18,7 +18,6 @@ REJECTIONS = (" is invalid: ", "cannot be handled as", "denied the request", "de
 WARNING = "Warning: "  # before what the API server warns of
 # Before its reasons: kubectl's words, and the name of the object, which is said already.
 PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')
-AT_ONCE = 8  # questions about objects side by side
 LOCKED = "another operation (install/upgrade/rollback) is in progress"  # Helm's words
 
 Objects = dict[str, dict[str, Any]]
@@ -30,7 +29,9 @@ def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str])
     Nothing is created. `known` are CronJobs that exist. Raises `Refused` with the chart's or the server's reasons,
     unknown fields among them.
     """
-    for name in sorted(job.name for job in new.jobs.values())[:AT_ONCE]:  # each connects, and waits for its object
+    for name in sorted(job.name for job in new.jobs.values())[
+        : shell.AT_ONCE
+    ]:  # each connects, and waits for its object
         nothing = {"metadata": {"name": name}}
         shell.begin(partial(cluster.dry_run, "cronjobs", nothing, exists=name in known), held=True)
     manifest = template(cluster, release, values.dump(new))
@@ -190,15 +191,14 @@ def _tried(
     warnings: dict[str, None] = {}  # each once
     complaints: dict[str, list[str]] = {}
     names = sorted(wanted)
-    for some in (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)):
-        asked = {n: shell.begin(partial(cluster.dry_run, "cronjobs", wanted[n], exists=n in known)) for n in some}
-        for name, answer in ((name, ask()) for name, ask in asked.items()):
-            lines = [line for line in answer.stderr.splitlines() if line.strip()]
-            warnings |= {line.removeprefix(WARNING): None for line in lines if line.startswith(WARNING)}
-            if answer.code:
-                complaints[name] = [line for line in lines if not line.startswith(WARNING)]
-            else:
-                made[name] = cluster.items(answer.stdout)[0]
+    asked = [partial(cluster.dry_run, "cronjobs", wanted[name], exists=name in known) for name in names]
+    for name, answer in zip(names, shell.together(asked), strict=True):
+        lines = [line for line in answer.stderr.splitlines() if line.strip()]
+        warnings |= {line.removeprefix(WARNING): None for line in lines if line.startswith(WARNING)}
+        if answer.code:
+            complaints[name] = [line for line in lines if not line.startswith(WARNING)]
+        else:
+            made[name] = cluster.items(answer.stdout)[0]
     return made, list(warnings), complaints
 
 
