@@ -18,7 +18,7 @@ from ..model.origin import by
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from ..model.values import Record, Values
-from . import Say, origin, recovery, removal
+from . import Say, check_done, origin, recovery, removal
 
 
 @dataclass(frozen=True)
@@ -361,7 +361,7 @@ def _ready(cluster: Cluster, release: Release, say: Say) -> Release | None:
     if release.pending:
         recovery.take_over(cluster, release, say)
     elif not release.live:
-        removal.clear_one(cluster, release)
+        check_done(removal.clear(cluster, [release]))
     else:
         return release
     return helm_record.find(cluster, release.name)
@@ -391,9 +391,9 @@ def _remove_again(cluster: Cluster, new: Record, *, keep_record: bool, say: Say)
         return
     say(f"deleting release {release.name} again")
     try:
-        removal.clear_one(cluster, release)
+        check_done(removal.clear(cluster, [release]))
         if not keep_record:
-            removal.purge_one(cluster, release.name)
+            check_done(removal.purge(cluster, [release.name]))
     except (Outside, Unfinished) as error:
         reason = str(error).removesuffix(AGAIN).rstrip(". ")  # this command would not go on from here
         raise Unfinished(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ..external import helm, helm_record
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
-from . import Say, removal
+from . import Say, check_done, removal
 
 TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
 POLL = 2.0  # seconds
@@ -36,7 +36,7 @@ def take_over(cluster: Cluster, release: Release, say: Say) -> None:
     if release.before is not None:
         helm.rollback(cluster, release, release.before.number)
     else:
-        removal.clear_one(cluster, release)
+        check_done(removal.clear(cluster, [release]))
 
 
 def told(release: Release) -> str:

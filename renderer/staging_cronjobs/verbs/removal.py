@@ -16,12 +16,6 @@ POLL = 0.5  # seconds
 STARTS = 4  # of helm, side by side: each waits for the objects of one release after the other
 
 
-def clear_one(cluster: Cluster, release: Release) -> None:
-    """The same as `clear` for one release. Raises what is in the way."""
-    for problem in clear(cluster, [release]).values():
-        raise problem
-
-
 def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
     """Delete the releases' objects and see that they are gone; their records stay, as `uninstalled`.
 
@@ -41,12 +35,6 @@ def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
         told = f"{shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?)"
         failed[name] = Unfinished(to_finish(f"{cluster}: {told}"))
     return failed
-
-
-def purge_one(cluster: Cluster, name: str) -> None:
-    """The same as `purge` for one release. Raises what is in the way."""
-    for problem in purge(cluster, [name]).values():
-        raise problem
 
 
 def purge(cluster: Cluster, names: Collection[str]) -> Problems:

@@ -14,7 +14,7 @@ from ..external.helm_record import Release
 from ..external.sentry import Monitor
 from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
-from . import Say, cleanup, listing, recovery
+from . import Say, check_done, cleanup, listing, recovery
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,7 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
         return
     if plan.project is None and not keep_monitors:
         say(f"monitors are not touched, Sentry is not set up: {', '.join(sorted(plan.release.job_names))}")
-    for problem in cleanup.run([plan], say).values():
-        raise problem
+    check_done(cleanup.run([plan], say))
     if stores := plan.release.values.record.stores:
         say(f"stores that stay: {', '.join(stores)}")
         for against in filter(None, cleanup.against_deleting(settings, [plan])):
