@@ -87,7 +87,7 @@ def plan(
         helm_record.check_whose(release, staged)
         if len(names) <= FEW:
             helm_record.check(release)
-        ownership.check_ours(cluster, release, {n: live[n] for n in live.keys() & release.newest.names})
+        ownership.check_ours(cluster, release, _in_place(release, live))
         if checkout and not _is_of(checkout, release):
             repository = release.values.record.repository
             raise Refused(
@@ -119,6 +119,11 @@ def _absent(settings: Settings, cluster: Cluster, staged: StagedVersion, branch_
         f"there is no release {staged.release} in {cluster}. Nothing was touched. Is this the right cluster? "
         f"To delete just the branch: {shlex.join(('git', 'push', settings.remote, '--delete', staged.branch))}"
     )
+
+
+def _in_place(release: Release, live: Mapping[str, kubectl.Object]) -> dict[str, kubectl.Object]:
+    """Those of the CronJobs of several releases that have a name of this one's jobs, whoever made them."""
+    return {name: live[name] for name in live.keys() & release.newest.names}
 
 
 def _is_of(checkout: git.Checkout, release: Release) -> bool:
@@ -175,7 +180,7 @@ def _check_unchanged(plan: Plan, now: Release | None, live: Mapping[str, kubectl
             "the same command again for a new plan."
         )
     helm_record.check(now)
-    ownership.check_ours(plan.cluster, now, {name: live[name] for name in live.keys() & now.newest.names})
+    ownership.check_ours(plan.cluster, now, _in_place(now, live))
     if head:
         raise Superseded(f"branch {plan.branch} is there again, at {head[:12]}. Nothing was touched")
 
@@ -270,8 +275,7 @@ def _drained(cluster: Cluster, releases: Sequence[Release], limit: float, say: S
         release = now.get(before.name)
         if release and release.live:
             _check_same(release, before)
-        own = {name: live[name] for name in live.keys() & (release.newest.names if release else set())}
-        if release and (foreign := kubectl.foreign(cluster, own, release.name)):
+        if release and (foreign := kubectl.foreign(cluster, _in_place(release, live), release.name)):
             raise Unfinished(
                 f"CronJob {min(foreign)} has the name of a job of release {release.name} but does not belong to it. "
                 "It was put there while Jobs ended. Rename or delete it, then run the same command again."
