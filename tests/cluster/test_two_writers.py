@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import Door, Gate, Hold, Run, make_wrappers, staging_command
+from faults import Door, Gate, Hold, Request, Run, make_wrappers, staging_command
 from live import LABEL, Done, Namespace, Staging
 from repositories import Repository, stage_branch
 
@@ -168,6 +168,27 @@ def test_what_is_replaced_unseen_is_said(
     assert f"another command made revision {replaced} (commit {commit}{paused}) of release {RELEASE}" in last.stderr
     assert "this one has replaced that. If the other one should count, run it again" in last.stderr
     assert writers.state() == JOBS[late]
+
+
+@pytest.mark.parametrize("command", [SECOND, PAUSE], ids=["deploy", "pause"])
+def test_a_run_that_ends_while_its_cronjob_is_replaced_is_in_nobodys_way(writers: Writers, command: Command) -> None:
+    """Helm replaces what it has looked at. Where the controller has written in between, the API server refuses that."""
+    writers.now(BEFORE)
+    door, written = writers.gate.door("late"), list[str]()
+
+    def before(request: Request) -> None:
+        path, _, query = request.path.partition("?")
+        if request.method == "PUT" and "/cronjobs/" in path and "dryRun" not in query and not written:
+            written.append(path.rpartition("/")[2])
+            ended = {"status": {"lastSuccessfulTime": "2026-01-01T00:00:00Z"}}
+            writers.live.patch("cronjobs", written[0], ended, subresource="status")
+
+    door.before = before
+    done = writers.start(door, command).end()
+    assert written
+    assert done.code == DONE, done.stderr
+    assert writers.state() == JOBS[command]
+    assert writers.revisions() == ["superseded", "failed", "superseded", "deployed"]
 
 
 @one_major

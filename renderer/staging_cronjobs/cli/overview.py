@@ -1,6 +1,6 @@
 """The commands that show what is staged, and how it stands."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,9 +26,6 @@ from .options import (
     token_from,
 )
 from .reporting import reported
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer()
 CHECK = "Exit 3 when something is wrong or unknown. The branch and main of another repository's release do not count."

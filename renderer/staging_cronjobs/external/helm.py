@@ -19,6 +19,8 @@ WARNING = "Warning: "  # before what the API server warns of
 # Before its reasons: kubectl's words, and the name of the object, which is said already.
 PREAMBLE = re.compile(r'^(Error from server \(\w+\): )?(The \S+ "[^"]+" is invalid:|\S+ "[^"]+" is forbidden:)?[\s:*]*')
 LOCKED = "another operation (install/upgrade/rollback) is in progress"  # Helm's words
+WRITTEN = "the object has been modified"  # the API server's, where a CronJob's status changed since Helm looked at it
+TRIES = 3  # of an upgrade that met that: a run begins or ends in one instant, and rarely in the next one too
 
 Objects = dict[str, dict[str, Any]]
 
@@ -52,7 +54,9 @@ def recorded(cluster: Cluster, release: Release, known: Collection[str]) -> Obje
     return _tried(cluster, _objects(release.newest.manifest), known)[0]
 
 
-def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, description: str) -> list[Revision]:
+def upgrade(
+    cluster: Cluster, name: str, new: Values, old: Release | None, description: str, tries: int = TRIES
+) -> list[Revision]:
     """`helm upgrade --install`, rolled back when it fails. Gives what others made meanwhile, and this has replaced.
 
     `old` is the release as it was read: its record is checked, and its labels are handed on, because Helm forgets them
@@ -83,6 +87,8 @@ def upgrade(cluster: Cluster, name: str, new: Values, old: Release | None, descr
         raise Unfinished(to_finish(f"{cluster}: {done}. What is there now is unknown: {error}")) from None
     later = [r for r in now.revisions if r.number > (old.revision if old else 0)] if now else []
     if result.code:
+        if tries > 1 and WRITTEN in result.stderr and _undone(now, old):
+            return upgrade(cluster, name, new, now, description, tries - 1)
         _explain(cluster, name, new, now, old, later, plain(result))
     # Helm ends well when it could not write down that an install is done; every later upgrade would take it for a lock.
     if not living and now and now.status == "pending-install":
@@ -110,6 +116,12 @@ def _number(made: str) -> int:
         return 0
 
 
+def _undone(now: Release | None, old: Release | None) -> bool:
+    """Whether a release that has failed is again as it was."""
+    deployed = bool(now and old and now.status == "deployed" and now.revision > old.revision)
+    return deployed and any(now.newest.manifest == r.manifest for r in old.revisions)
+
+
 def _explain(
     cluster: Cluster,
     name: str,
@@ -133,9 +145,9 @@ def _explain(
             f"{cluster}: another command was at work on release {name} at the same time, and its revision "
             f"{now.revision} is {now.status}. Nothing of this one was done. Run it again if it should still be done"
         )
+    if _undone(now, old):
+        raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {reason}")
     if old and later and now.status == "deployed":
-        if any(now.newest.manifest == r.manifest for r in old.revisions):
-            raise Outside(f"{cluster}: helm could not deploy {name} and rolled it back: {reason}")
         raise Outside(f"{cluster}: helm could not deploy {name}, because somebody else deployed it meanwhile: {reason}")
     raise Unfinished(to_finish(f"{cluster}: helm could not deploy {name}, nor undo it. It is {now.status}: {reason}"))
 
