@@ -99,10 +99,10 @@ def deploy(
     say(f"fetching {settings.main} of {settings.remote}")
     place = _placed(settings, staged, allow_dirty=allow_dirty)
     cluster, settings = place.cluster, place.settings
-    before = _prepared(cluster, staged)
+    before, signed = _prepared(place), origin.of(place.checkout)
     say("loading the datasets")
     code = _compared(place, load())
-    new = _render(settings, staged, image, code.dataset, place.checkout, skip=skip, namespace=cluster.namespace)
+    new = _render(settings, staged, image, code.dataset, place.checkout, signed, skip=skip, namespace=cluster.namespace)
     isolation.check_own(new, settings)
     say(f"asking the cluster ({cluster})")
     cluster.require_helm()
@@ -169,7 +169,8 @@ def render(
     checkout = git.checkout(settings)
     dataset = catalogue.find(load(staged.dataset_id), staged.dataset_id)
     preflight.check_template(dataset, staged, checkout)
-    new = _render(settings, staged, image, dataset, checkout, skip=skip, namespace=settings.namespace)
+    signed = origin.of(checkout)
+    new = _render(settings, staged, image, dataset, checkout, signed, skip=skip, namespace=settings.namespace)
     new, _ = values.staggered(new, staged.offset(settings.stagger_minutes))
     return new.model_copy(update={"suspend": paused})
 
@@ -200,12 +201,15 @@ def _begin_asking(cluster: Cluster, staged: StagedVersion) -> None:
     shell.begin(lambda: helm.template(cluster, staged.release, ""), held=True)
 
 
-def _prepared(cluster: Cluster, staged: StagedVersion) -> Callable[[], Release | None]:
+def _prepared(place: _Place) -> Callable[[], Release | None]:
     """The release. What its record and its jobs need is looked at while the datasets load: few deploys change it."""
+    cluster, staged = place.cluster, place.staged
     release = shell.answered(lambda: helm_record.find(cluster, staged.release))
     with suppress(StagingError):
         if (there := release()) and there.live:
             shell.begin(lambda: preflight.missing(cluster, there.values))
+            path = there.values.record.template_path
+            shell.begin(lambda: dataset_versions.of_main(place.checkout, path, staged.dataset_id))
             helm_record.check(there)
     return release
 
@@ -238,6 +242,7 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     isolation.check_alone(cluster, settings, there, code.datasets, new)
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     # From here on every question is known: all of them are asked at once, and answers looked at in this order.
+    helm.begin_dry_run(cluster, new, ours)
     shell.begin(lambda: preflight.missing(cluster, new))
     shell.begin(lambda: helm_record.find(cluster, staged.release))
     shell.begin(lambda: place.checkout.remote_head(staged.branch))
@@ -279,6 +284,7 @@ def _render(
     image: str,
     dataset: Dataset,
     checkout: git.Checkout,
+    signed: Mapping[str, str],
     *,
     skip: Collection[str],
     namespace: str,
@@ -293,7 +299,7 @@ def _render(
         image=image,
         template_path=checkout.relative(dataset.template_path or ""),
         stores=dataset.stores,
-    ).model_copy(update=origin.of(checkout))
+    ).model_copy(update=signed)
     new = values.build(dataset, record, skip={*skip, *settings.skip_jobs}, prefix=prefix, namespace=namespace)
     values.check_skipped(dataset, skip, prefix)
     return new
