@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 MODULES = Path(__file__).parent / "modules"
 KUBERNETES = (
@@ -114,6 +116,7 @@ BINARIES = {
         _tool("helm-docs", "github.com/norwoodj/helm-docs", "/cmd/helm-docs", "-X main.version={number}"),
     )
 }
+AT_ONCE = 2  # builds: while one loads its modules or links, which takes one core, another one compiles
 SERVER = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok", "kwokctl")
 
 
@@ -138,8 +141,13 @@ def paths(keys: Iterable[str] = tuple(BINARIES), say: Callable[[str], None] = sa
     """Where these programs are; builds what is neither in the cache nor on PATH."""
     found = {key: _present(BINARIES[key]) for key in keys}
     missing = [BINARIES[key] for key, file in found.items() if file is None]
-    for number, binary in enumerate(missing, 1):
-        _build(binary, f"{number} of {len(missing)}", say)
+    together: dict[tuple[str, str], list[Binary]] = {}  # one `go build` has one module, and the same flags for all
+    for binary in missing:
+        together.setdefault((binary.folder, _linker_flags(binary)), []).append(binary)
+    if missing:
+        with only_one(cache(), say), ThreadPoolExecutor(AT_ONCE) as builders:
+            for _ in builders.map(lambda binaries: _build(binaries, say), together.values()):
+                pass  # raises what a build has raised
     return {key: file or BINARIES[key].cached for key, file in found.items()}
 
 
@@ -160,20 +168,20 @@ def _on_path(binary: Binary) -> Path | None:
     return Path(file).absolute() if version and binary.fits(version.group()) else None
 
 
-def _build(binary: Binary, number: str, say: Callable[[str], None]) -> None:
-    with only_one(binary.cached.parent.parent, say):
-        if binary.cached.exists():  # another clone built it while this one waited
-            return
-        go = _go(binary)
-        say(f"building {binary} ({number}), {_about(binary.seconds)} the first time …")
-        start = time.monotonic()
-        _go_build(go, binary)
-        say(f"built in {time.monotonic() - start:.0f} s")
+def _build(wanted: Sequence[Binary], say: Callable[[str], None]) -> None:
+    binaries = [binary for binary in wanted if not binary.cached.exists()]  # another clone may have built some
+    if not binaries:
+        return
+    go, named = _go(binaries[0]), f"{', '.join(binary.name for binary in binaries)} {binaries[0].version}"
+    say(f"building {named}, {_about(sum(binary.seconds for binary in binaries))} the first time …")
+    start = time.monotonic()
+    _go_build(go, binaries)
+    say(f"built {named} in {time.monotonic() - start:.0f} s")
 
 
 @contextmanager
 def only_one(folder: Path, say: Callable[[str], None]) -> Generator[None]:
-    """One build at a time on a machine: a build takes all its cores anyway."""
+    """One clone at a time on a machine: builds take all its cores anyway."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "build.lock").open("w") as lock:
         try:
@@ -198,25 +206,27 @@ def _go(binary: Binary) -> str:
     return go
 
 
-def _go_build(go: str, binary: Binary) -> None:
-    ldflags = _linker_flags(binary)
-    binary.cached.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = binary.cached.with_name(f".{binary.name}.{os.getpid()}")
-    command = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", str(unfinished)]
-    try:
+def _go_build(go: str, binaries: Sequence[Binary]) -> None:
+    """Build programs of one module with the same flags, which Go compiles once and links side by side."""
+    first, packages = binaries[0], [binary.module + binary.package for binary in binaries]
+    with TemporaryDirectory(prefix=".build-", dir=cache()) as folder:
+        # A command at the root of its module is named after that.
+        target = Path(folder, first.name) if len(binaries) == 1 else f"{folder}{os.sep}"
+        flags = ("-mod=readonly", "-trimpath", "-ldflags", f"-s -w {_linker_flags(first)}", "-o", str(target))
         build = subprocess.run(
-            [*command, binary.module + binary.package],
-            cwd=MODULES / binary.folder,
+            [go, "build", *flags, *packages],
+            cwd=MODULES / first.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
         if build.returncode:
-            raise UnavailableError(f"go could not build {binary}:\n{build.stderr.strip()[-2000:]}")
-        unfinished.rename(binary.cached)  # so that a half-written program is never found
-    finally:
-        unfinished.unlink(missing_ok=True)
+            names = ", ".join(map(str, binaries))
+            raise UnavailableError(f"go could not build {names}:\n{build.stderr.strip()[-2000:]}")
+        for binary in binaries:
+            binary.cached.parent.mkdir(parents=True, exist_ok=True)
+            Path(folder, binary.name).rename(binary.cached)  # so that a half-written program is never found
 
 
 def _linker_flags(binary: Binary) -> str:
