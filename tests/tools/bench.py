@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="10,200", help="staged versions in the namespace: 10,200,1000,2000")
     parser.add_argument("--runs", type=int, default=7, help="of each command; one more is not counted")
     parser.add_argument("--away", type=float, default=0.05, help="seconds of a round trip to a server that is far")
-    parser.add_argument("--imports", default="0,1.5", help="seconds of CPU that the project's imports take beside ours")
+    parser.add_argument("--imports", default="0,2", help="seconds of CPU that the project's imports take beside ours")
     parser.add_argument("--cleanups", type=int, default=100, help="staged versions that are cleaned up at once")
     parser.add_argument("--only", default="start,list,deploy,cleanup", help="which groups; list has the --sizes")
     parser.add_argument("--json", type=Path, help="write the JSON there as well")
