@@ -338,9 +338,13 @@ def fail(world: World, what: str, folder: Path) -> dict[str, str]:
             config.write_text(text.replace(server, "https://127.0.0.1:9"))
             return {"KUBECONFIG": str(config)}
         case "releases not listed":
-            return with_program(world, folder, "kubectl", 'case "$*" in *secrets*) exit 1;; esac\nexec $REAL "$@"')
+            return with_program(
+                world, folder, "kubectl", 'case "$*" in proxy*|*secrets*) exit 1;; esac\nexec $REAL "$@"'
+            )
         case "cronjobs not listed":
-            return with_program(world, folder, "kubectl", 'case "$*" in *cronjobs*) exit 1;; esac\nexec $REAL "$@"')
+            return with_program(
+                world, folder, "kubectl", 'case "$*" in proxy*|*/cronjobs*) exit 1;; esac\nexec $REAL "$@"'
+            )
     return {}
 
 

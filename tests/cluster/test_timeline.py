@@ -33,7 +33,7 @@ def test_production_and_every_staged_version_in_one_listing(
 
     command = ("timeline", "--dataset-id", DATASET, "--verbose")
     done = staging.run(repository.path, *command, "-o", "json")
-    assert len([line for line in done.stderr.splitlines() if line.startswith("+ ")]) == 1
+    assert len([line for line in done.stderr.splitlines() if line.startswith("+ ") and " get --raw " in line]) == 1
     found = done.json
     start, end = (datetime.fromisoformat(found[at]) for at in ("from", "to"))
     assert end - start == timedelta(hours=24)

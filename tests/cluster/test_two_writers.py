@@ -73,7 +73,7 @@ def writers(staging: Staging, live: Namespace, repository: Repository, tmp_path:
 def at_start(door: Door) -> Hold:
     """Stop Helm before it has read anything, after `staging` has read it all."""
     hold = Hold()
-    door.before = lambda request: hold() if door.calls[request.call - 1].startswith("helm upgrade") else None
+    door.before = lambda request: hold() if request.helm and door.calls[-1].startswith("helm upgrade") else None
     return hold
 
 

@@ -28,7 +28,7 @@ from local_server import Handler, LocalServer
 TOOLS = ("git", "helm", "kubectl")
 KINDS = ("cronjobs", "jobs", "pods", "secrets", "configmaps")
 GIT_OPTIONS = re.compile(r"^git (-c \S+ |--[a-z-]+ )+")
-CHANGING = re.compile(r"git push|helm (upgrade|install|uninstall|rollback)|kubectl delete")
+CHANGING = re.compile(r"git push|helm (upgrade|install|uninstall|rollback)")
 WRAPPER = """#!/bin/sh
 # The real program of this name; its whole process group is killed before or after the call that FAULT_KILL counts.
 tool=${0##*/}
@@ -81,7 +81,8 @@ class Request:
     method: str
     path: str  # with its query
     number: int  # among the requests that change something, from 1; 0 for one that only reads
-    call: int  # of the tools' calls so far, that of the tool that sent it
+    call: int  # of the tools' calls so far, that of the helm that sent it
+    helm: bool  # else it is a question of staging's own, through kubectl proxy or a kubectl
 
     def __str__(self) -> str:
         kind = next((part for part in self.path.split("/") if part.partition("?")[0] in KINDS), self.path)
@@ -143,10 +144,12 @@ class Door:
         file.write_text(json.dumps(config))
         return {"KUBECONFIG": str(file), "STAGING_KUBE_CONTEXT": "gate"}
 
-    def note(self, method: str, path: str) -> Request:
+    def note(self, method: str, path: str, client: str) -> Request:
         changing = method != "GET" and "dryRun=" not in path and "/authorization.k8s.io/" not in path
         with self.lock:
-            request = Request(method, path, len(self.changes) + 1 if changing else 0, len(self.calls))
+            request = Request(
+                method, path, len(self.changes) + 1 if changing else 0, len(self.calls), client.startswith("Helm/")
+            )
             self.requests.append(request)
         return request
 
@@ -205,7 +208,7 @@ class _Handler(Handler):
         door, self.path = gate.doors[user.removesuffix(":")], url._replace(scheme="", netloc="").geturl()
         body = self._body()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in self.dropped}
-        request = door.note(self.command, self.path)
+        request = door.note(self.command, self.path, self.headers.get("User-Agent", ""))
         try:
             door.before(request)
             with gate.forward(self.command, self.path, headers, body) as response:
@@ -346,8 +349,9 @@ class Point:
 def points(door: Door, asked: Mapping[str, int], *, reading: bool = True) -> list[Point]:
     """The kill points of a run that was watched: `asked` counts its requests to Sentry by method.
 
-    Before the first call that changes something, between any two, after the last, and inside each between any two
-    requests that change something; with `reading` also after the last reading call of each tool and of Sentry.
+    Before the first call that changes something, between any two, after the last, inside each between any two requests
+    that change something, and after each such request of staging's own; with `reading` also after the last reading call
+    of each tool and of Sentry.
     """
     calls = door.calls
     changing = [number for number, call in enumerate(calls, 1) if CHANGING.match(call)]
@@ -356,14 +360,17 @@ def points(door: Door, asked: Mapping[str, int], *, reading: bool = True) -> lis
     for number in changing:
         call = _short(calls[number - 1])
         helm = call.startswith("helm")
-        requests = [r for r in door.changes if r.call == number]
+        requests = [r for r in door.changes if r.call == number and r.helm]
         if call.startswith("git"):
             found.append(Point(f"inside {call}", kill="inside git push"))
         for request in requests[:-1]:  # after the last one is after the call
             found.append(Point(f"inside {call}, after {request}", request=request.number, helm=helm))
         found.append(Point(f"after {call}", kill=f"after {number}", helm=helm))
+    found += [Point(f"after {request}", request=request.number) for request in door.changes if not request.helm]
     for tool in TOOLS if reading else ():
+        # The proxy ends with the command.
         others = [n for n, call in enumerate(calls, 1) if call.startswith(f"{tool} ") and n not in changing]
+        others = [n for n in others if not calls[n - 1].startswith("kubectl proxy")]
         for number in others[-1:]:
             found.append(Point(f"after {_short(calls[number - 1])} ({number} of {len(calls)})", kill=f"after {number}"))
     for method, count in asked.items():

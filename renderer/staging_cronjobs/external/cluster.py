@@ -5,14 +5,14 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
 from ..model.settings import Settings, given, seconds
-from . import shell
+from . import kubectl_proxy, shell
 
 OLDEST_HELM = "3.18.5"  # the values.schema.json engine changed there
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
@@ -22,7 +22,7 @@ NOISE = re.compile(r"Warning:|WARNING:|level=|Use --debug|[IWEF]\d{4} [\d:.]+ +\
 STALE = ("(Conflict)", "(NotFound)")  # the API server's words for what is not as it was read
 HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
 HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
-KINDS = {"cronjobs": "CronJob", "secrets": "Secret", "configmaps": "ConfigMap"}  # of what is written back
+KINDS = {"cronjobs": "CronJob", "jobs": "Job", "pods": "Pod", "secrets": "Secret", "configmaps": "ConfigMap"}
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
 MOST_NAMES = 50  # that a question names: an address must not be too long
 GONE_TIMEOUT = 60.0  # seconds
@@ -79,7 +79,7 @@ class Cluster:
         """Raises `Outside` when the namespace does not exist: to list what is in it gives nothing, and no error."""
         if self.everywhere:
             return
-        asked = self.kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}", check=False)
+        asked = self._raw("get", f"/api/v1/namespaces/{self.namespace}")
         if "(NotFound)" in asked.stderr:  # whoever may not ask is believed
             raise Outside(
                 f"{self.server} has no namespace {self.namespace}. Give the right one with --namespace, or correct the "
@@ -95,14 +95,23 @@ class Cluster:
         return self._run("kubectl", "--context", args, stdin, check)
 
     def get(self, plural: str, selector: str, *flags: str) -> list[dict[str, Any]]:
-        """All objects of a kind that a label selector matches."""
-        # --raw is several times faster than -o json, which converts every object.
+        """All objects of a kind that a label selector matches; with flags, by a kubectl of its own that has them."""
         path = f"{self._path(plural)}?labelSelector={quote(selector)}"
-        return self.items(self.kubectl("get", "--raw", path, *flags).stdout)
+        if flags:
+            return self.items(self.kubectl("get", "--raw", path, *flags).stdout)
+        return self.items(self._found(self._raw("get", path)).stdout)
 
     def get_all(self, plurals: Collection[str], selector: str) -> list[dict[str, Any]]:
-        """All objects of several kinds that a label selector matches, in one go."""
-        return self.items(self.kubectl("get", ",".join(plurals), "--selector", selector, "-o", "json").stdout)
+        """All objects of several kinds that a label selector matches, side by side."""
+        found = shell.together([partial(self.get, plural, selector) for plural in plurals])
+        return [
+            thing | {"kind": KINDS[plural]} for plural, things in zip(plurals, found, strict=True) for thing in things
+        ]
+
+    def get_one(self, plural: str, name: str) -> dict[str, Any] | None:
+        """One object; None when there is none."""
+        answer = self._raw("get", f"{self._path(plural)}/{name}")
+        return None if "(NotFound)" in answer.stderr else self.items(self._found(answer).stdout)[0]
 
     def items(self, text: str) -> list[dict[str, Any]]:
         """The objects of a list, or the one object, that kubectl printed. Raises `Outside` for anything else."""
@@ -124,7 +133,7 @@ class Cluster:
         policy = "Foreground" if plural in MAKERS else "Background"
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
         body = json.dumps({**options, "preconditions": preconditions})
-        result = self.kubectl("delete", "--raw", f"{self._path(plural)}/{name}", "-f", "-", stdin=body, check=False)
+        result = self._raw("delete", f"{self._path(plural)}/{name}", body)
         if result.code and "(NotFound)" not in result.stderr:
             raise Outside(f"{self}: kubectl could not delete {plural.removesuffix('s')}/{name}: {plain(result)}")
 
@@ -133,24 +142,39 @@ class Cluster:
         name = thing["metadata"]["name"]
         # The items of a list do not say what they are.
         kind = {"apiVersion": "batch/v1" if plural in MAKERS else "v1", "kind": KINDS[plural]}
-        path = ("replace", "--raw", f"{self._path(plural)}/{name}", "-f", "-")
-        result = self.kubectl(*path, stdin=json.dumps({**kind, **thing}), check=False)
+        result = self._raw("replace", f"{self._path(plural)}/{name}", json.dumps({**kind, **thing}))
         if result.code and not any(reason in result.stderr for reason in STALE):
             raise Outside(f"{self}: kubectl could not change {plural.removesuffix('s')}/{name}: {plain(result)}")
         return not result.code
 
     def dry_run(self, plural: str, thing: Mapping[str, Any], *, exists: bool) -> shell.Result:
         """What the API server says of an object that is to be created, or where it `exists` replaced. Nothing is."""
-        # --raw needs neither discovery nor the server's OpenAPI, which `kubectl create` reads first.
         query = "?dryRun=All&fieldValidation=Strict"
         path = f"{self._path(plural)}/{thing['metadata']['name']}" if exists else self._path(plural)
         verb = "replace" if exists else "create"
-        return self.kubectl(verb, "--raw", f"{path}{query}", "-f", "-", stdin=json.dumps(thing), check=False)
+        return self._raw(verb, f"{path}{query}", json.dumps(thing))
 
     def _path(self, plural: str) -> str:
         group = "/apis/batch/v1" if plural in MAKERS else "/api/v1"
         within = "" if self.everywhere else f"/namespaces/{self.namespace}"
         return f"{group}{within}/{plural}"
+
+    def _found(self, answer: shell.Result) -> shell.Result:
+        if answer.code:
+            raise Outside(f"{self}: kubectl get failed: {plain(answer)}")
+        return answer
+
+    def _raw(self, verb: str, path: str, given: str = "") -> shell.Result:
+        """What `kubectl VERB --raw PATH` says: it needs neither discovery nor the server's OpenAPI."""
+        command = (verb, "--raw", path, *(("-f", "-") if given else ()))
+        proxy = kubectl_proxy.to(self.context)  # here, because no other thread may start a program
+
+        def ask() -> shell.Result | None:
+            shell.tell("kubectl", *([f"--context={self.context}"] if self.context else []), *command)
+            return proxy.ask(verb, path, given)
+
+        answer = shell.asked((self.context, verb, path, given), ask)
+        return self.kubectl(*command, stdin=given, check=False) if answer is None else answer
 
     def _run(self, program: str, flag: str, args: Sequence[str], stdin: str, check: bool) -> shell.Result:
         # Early, because `--` may stand among the arguments: what follows it is a name, whatever it looks like.

@@ -25,13 +25,6 @@ TRIES = 3  # of an upgrade that met that: a run begins or ends in one instant, a
 Objects = dict[str, dict[str, Any]]
 
 
-def begin_dry_run(cluster: Cluster, new: Values, known: Collection[str]) -> None:
-    """Start what `dry_run` asks the API server with: each connects, and waits for its object."""
-    for name in sorted(job.name for job in new.jobs.values())[: shell.AT_ONCE]:
-        nothing = {"metadata": {"name": name}}
-        shell.begin(partial(cluster.dry_run, "cronjobs", nothing, exists=name in known), held=True)
-
-
 def dry_run(cluster: Cluster, release: str, new: Values, known: Collection[str]) -> tuple[Objects, list[str]]:
     """The CronJobs by name as the API server would have them, its defaults included, and what it warns of.
 

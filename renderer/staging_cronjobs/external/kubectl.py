@@ -5,15 +5,17 @@ Ours means three marks at once: our label, Helm's mark of the same release, and 
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import Outside
 from ..model import runs
 from ..model.marks import LABEL
+from . import shell
 from .cluster import Cluster, one_of
 from .helm_record import Release
 
-BURST = 10  # kubectl asks for each name alone, and so many times without a pause (client-go's default)
+FEW = 10  # names that are asked for one by one; of more, the namespace is listed
 Object = dict[str, Any]
 
 
@@ -58,12 +60,10 @@ def everything(cluster: Cluster) -> dict[str, Object]:
 
 def existing(cluster: Cluster, names: Collection[str]) -> dict[str, Object]:
     """Those of the CronJobs `names` that exist, whoever made them."""
-    if not names:
-        return {}
-    if len(names) > BURST:
+    if len(names) > FEW:
         return {name: cronjob for name, cronjob in everything(cluster).items() if name in names}
-    text = cluster.kubectl("get", "--ignore-not-found", "-o", "json", "--", "cronjobs", *sorted(names)).stdout
-    return {c["metadata"]["name"]: c for c in (cluster.items(text) if text.strip() else ())}
+    found = shell.together([partial(cluster.get_one, "cronjobs", name) for name in sorted(names)])
+    return {cronjob["metadata"]["name"]: cronjob for cronjob in found if cronjob}
 
 
 def foreign(cluster: Cluster, found: Mapping[str, Object], release: str) -> dict[str, Object]:

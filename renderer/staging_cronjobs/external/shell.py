@@ -5,14 +5,17 @@ import re
 import shlex
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Outside, StagingError, Usage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 LEFT_OUT = re.compile(
     "SENTRY_AUTH_TOKEN|"  # only requests, in this process, needs it
@@ -80,8 +83,21 @@ def run(
     return result
 
 
+def serve(program: str, *args: str) -> Any:
+    """Start a program that is there until `end`; gives the handle, whose `is_alive()` tells whether it still is."""
+    return _start(program, args, stdin=b"")
+
+
+def end(process: Any) -> None:
+    """End what `serve` has started, and do not wait for it."""
+    if process.is_alive():
+        with suppress(ProcessLookupError):
+            process.signal(signal.SIGTERM)
+
+
 # What was started before anybody waits for it, by its arguments and the input that it has; with where it gets that.
 _AHEAD: ContextVar[dict[tuple[str, str | None], Any] | None] = ContextVar("ahead", default=None)
+_THREADS: ContextVar[dict[tuple[str, ...], Any] | None] = ContextVar("threads", default=None)  # the same of `asked`
 _STARTING = ContextVar("starting", default="")  # "told" or "held": a question may go no further than its first program
 
 
@@ -98,11 +114,12 @@ def ahead(grace: float = READER_GRACE) -> Generator[None]:
     if _AHEAD.get() is not None:
         yield
         return
-    token = _AHEAD.set(running := {})
+    token, threads = _AHEAD.set(running := {}), _THREADS.set({})
     try:
         yield
     finally:
         _AHEAD.reset(token)
+        _THREADS.reset(threads)
         for process, _ in running.values():
             _stop(process, grace)
 
@@ -135,6 +152,34 @@ def answered(question: Callable[[], T]) -> Callable[[], T]:
     except StagingError as error:
         answer.set_exception(error)
     return answer.result
+
+
+def asked(question: tuple[str, ...], ask: Callable[[], T]) -> T:
+    """As `run`, for a question that starts no program: one that is begun is asked in a thread of its own."""
+    if (threads := _THREADS.get()) is None:
+        return ask()
+    answer, starting = threads.pop(question, None), _STARTING.get()
+    if not starting:
+        return answer.result() if answer else ask()
+    if starting == "told":
+        threads[question] = answer or _thread(ask)
+    raise _Started
+
+
+def _thread(ask: Callable[[], T]) -> "Future[T]":
+    from concurrent.futures import Future
+    from threading import Thread
+
+    answer = Future[T]()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=work, daemon=True).start()  # nobody waits at the end for what nobody has taken up
+    return answer
 
 
 def _begun(program: str | Path, args: Sequence[str], stdin: str, what: Mapping[str, Any]) -> Any:
@@ -205,8 +250,7 @@ def _start(
         else:  # by default it reads by lines, and what the API server lists is one line of megabytes
             options["_out_bufsize"] = 65_536
         given = [_utf8(name, a) for a in args]
-        for say in _listeners:
-            say(shlex.join((str(program), *given)))
+        tell(str(program), *given)
         caught = stack.enter_context(_held())
         try:
             process = command(*given, **options)
@@ -232,6 +276,12 @@ def _finish(process: Any, *, timeout: float | None = None, output: Path | None =
         _stop(process)
         raise
     return Result("" if output else str(process), "" if output else _text(process.stderr), process.exit_code)
+
+
+def tell(*command: str) -> None:
+    """Show a command line that would do what is done otherwise."""
+    for say in _listeners:
+        say(shlex.join(command))
 
 
 @contextmanager

@@ -242,7 +242,6 @@ def _asked(place: _Place, code: _Code, new: Values) -> _Found:
     isolation.check_alone(cluster, settings, there, code.datasets, new)
     ownership.check_free(kubectl.foreign(cluster, ours, staged.release), staged.release)
     # From here on every question is known: all of them are asked at once, and answers looked at in this order.
-    helm.begin_dry_run(cluster, new, ours)
     shell.begin(lambda: preflight.missing(cluster, new))
     shell.begin(lambda: helm_record.find(cluster, staged.release))
     shell.begin(lambda: place.checkout.remote_head(staged.branch))
