@@ -24,7 +24,7 @@ HELM_PLACE = {"HELM_NAMESPACE": "namespace", "HELM_KUBECONTEXT": "kube_context"}
 HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
 KINDS = {"cronjobs": "CronJob", "jobs": "Job", "pods": "Pod", "secrets": "Secret", "configmaps": "ConfigMap"}
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
-MOST_NAMES = 50  # that a question names: an address must not be too long
+LONGEST = 5_000  # characters of a selector: with its commas quoted it fits into the 8 kB of a line that nginx takes
 GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 
@@ -189,7 +189,8 @@ class Cluster:
 
 def one_of(label: str, names: Collection[str]) -> str:
     """A selector for objects whose label is one of the names; of many names, for all that have the label at all."""
-    return f"{label} in ({','.join(sorted(names))})" if len(names) <= MOST_NAMES else label
+    named = f"{label} in ({','.join(sorted(names))})"
+    return named if len(named) <= LONGEST else label
 
 
 def helm_version() -> str:
