@@ -42,7 +42,7 @@ class Binary:
     module: str  # the Go module whose version is the program's
     package: str  # the command's package within the module
     ldflags: str  # programs that are not built by their own Makefile do not know their version
-    seconds: int  # to build the first time on two cores, for the progress line
+    seconds: int  # to build the first time on two cores beside another build, for the progress line
     version_command: tuple[str, ...] = ("--version",)
     build: int = 0  # how often the way it is built has changed: those of before stay where they are
 
@@ -92,25 +92,25 @@ def _helm(key: str, major: int, seconds: int) -> Binary:
     return Binary(key, "helm", key, module, "/cmd/helm", ldflags, seconds, command)
 
 
-def _tool(name: str, module: str, package: str = "", ldflags: str = "", seconds: int = 30) -> Binary:
+def _tool(name: str, module: str, package: str = "", ldflags: str = "", seconds: int = 60) -> Binary:
     return Binary(name, name, name, module, package, ldflags, seconds)
 
 
 BINARIES = {
     binary.key: binary
     for binary in (
-        _helm("helm4", 4, 95),
-        _kubernetes("kube-apiserver", 225),
-        _kubernetes("kube-controller-manager", 90),
-        _kubernetes("kube-scheduler", 10),
-        _kubernetes("kubectl", 25, ("version", "--client")),
-        Binary("etcd", "etcd", "etcd", "go.etcd.io/etcd/server/v3", "", "", 35),
-        _kwok("kwok", 60),
-        _kwok("kwokctl", 15),
-        _helm("helm3", 3, 60),
-        _helm("helm3-oldest", 3, 60),
-        replace(_tool("act", "github.com/nektos/act", "", "-X main.version={number}", 60), build=1),
-        _tool("ct", "github.com/helm/chart-testing/v3", "/ct", "", 60),
+        _helm("helm4", 4, 310),
+        _kubernetes("kube-apiserver", 480),
+        _kubernetes("kube-controller-manager", 190),
+        _kubernetes("kube-scheduler", 20),
+        _kubernetes("kubectl", 50, ("version", "--client")),
+        Binary("etcd", "etcd", "etcd", "go.etcd.io/etcd/server/v3", "", "", 60),
+        _kwok("kwok", 150),
+        _kwok("kwokctl", 40),
+        _helm("helm3", 3, 120),
+        _helm("helm3-oldest", 3, 120),
+        replace(_tool("act", "github.com/nektos/act", "", "-X main.version={number}", 120), build=1),
+        _tool("ct", "github.com/helm/chart-testing/v3", "/ct", "", 120),
         _tool("actionlint", "github.com/rhysd/actionlint", "/cmd/actionlint"),
         _tool("kubeconform", "github.com/yannh/kubeconform", "/cmd/kubeconform", "-X main.version={version}"),
         _tool("helm-docs", "github.com/norwoodj/helm-docs", "/cmd/helm-docs", "-X main.version={number}"),
@@ -129,7 +129,7 @@ def cache() -> Path:
 
 def say(line: str) -> None:
     """Print a progress line."""
-    print(line, file=sys.stderr, flush=True)
+    print(f"{line}\n", end="", file=sys.stderr, flush=True)  # in one piece, beside the lines of another build
 
 
 def path(key: str) -> Path:
