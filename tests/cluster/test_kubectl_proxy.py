@@ -1,11 +1,14 @@
 """The one `kubectl proxy` of a command: what it spares, who can reach it, and what is done without it."""
 
+import json
 import os
 import shutil
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 
+from controlplane.cluster import Cluster
 from faults import Gate, RefusedError, Request, Run, make_wrappers, staging_command
 from live import Namespace, Staging, wait_until
 from repositories import Repository
@@ -42,6 +45,25 @@ def test_all_questions_of_a_command_go_through_one_proxy(
     calls.unlink()
     noted.run(repository.path, *DEPLOY)
     assert sorted(calls.read_text().split()) == ["get", "proxy"]  # the first looks for a Secret by its name alone
+
+
+def test_a_command_logs_in_once(staging: Staging, repository: Repository, cluster: Cluster, tmp_path: Path) -> None:
+    """Where the kubeconfig names a program for that, as those of the clouds do."""
+    install(staging, repository, RIDGE)
+    config = json.loads(cluster.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json"))
+    (named,) = config["users"]
+    pem = {part: b64decode(named["user"][f"client-{part}-data"]).decode() for part in ("certificate", "key")}
+    status = {"clientCertificateData": pem["certificate"], "clientKeyData": pem["key"]}
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    login, logins = tmp_path / "login", tmp_path / "logins"
+    (tmp_path / "answer").write_text(json.dumps(answer))
+    login.write_text(f"#!/bin/sh\necho >>{logins}\ncat {tmp_path}/answer\n")
+    login.chmod(0o755)
+    named["user"] = {"exec": {"apiVersion": answer["apiVersion"], "command": str(login), "interactiveMode": "Never"}}
+    (tmp_path / "config").write_text(json.dumps(config))
+    rows = staging.run(repository.path, *LIST, KUBECONFIG=str(tmp_path / "config")).json
+    assert [row["release"] for row in rows] == [RIDGE.release]
+    assert logins.read_text() == "\n"
 
 
 def test_nobody_else_can_reach_the_proxy_and_it_ends_with_the_command(
