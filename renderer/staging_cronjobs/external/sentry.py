@@ -5,24 +5,21 @@ What answers may be broken or hostile: pages, bytes and time are limited, and id
 
 import json
 import re
-import threading
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..errors import Outside, Usage
 from ..model import command_line
 from ..model.settings import Settings, check_address
+from . import shell
 
 if TYPE_CHECKING:
     import requests
-
-T = TypeVar("T")
 
 TIMEOUT = (5, 20)  # seconds to connect, and between bytes
 ANSWER = 60  # seconds that one answer may take in all, however it drips
@@ -232,7 +229,8 @@ def _ask(
         pause = BACKOFF * 2 ** (attempt - 1)
         try:
             seconds = max(0.0, min(ANSWER, until - time.monotonic()))
-            answer = _within(seconds, partial(_asked_once, project, method, url, body))
+            # In a thread, because looking up a name, and headers that drip, know no time limit.
+            answer = shell.in_thread(partial(_asked_once, project, method, url, body)).result(seconds)
         # ValueError: a host name that cannot be one; BaseHTTPError: what breaks while the body is read.
         except (requests.RequestException, requests.exceptions.BaseHTTPError, ValueError, TimeoutError) as error:
             problem = _reason(error)
@@ -273,23 +271,6 @@ def _asked_once(project: Project, method: str, url: str, content: Mapping[str, s
         if len(body) < int(response.headers.get("Content-Length", 0)):
             raise requests.ConnectionError("cut in the middle")
         return _Answer(response.status_code, response.headers, response.links, body)
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` gives; raises `TimeoutError` when that takes longer.
-
-    In a thread of its own, because looking up a name, and headers that drip, know no time limit. It ends with us.
-    """
-    future: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    return future.result(seconds)
 
 
 def _rate_limit(answer: _Answer) -> float:

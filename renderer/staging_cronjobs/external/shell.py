@@ -162,11 +162,12 @@ def asked(question: tuple[str, ...], ask: Callable[[], T]) -> T:
     if not starting:
         return answer.result() if answer else ask()
     if starting == "told":
-        threads[question] = answer or _thread(ask)
+        threads[question] = answer or in_thread(ask)
     raise _Started
 
 
-def _thread(ask: Callable[[], T]) -> "Future[T]":
+def in_thread(ask: Callable[[], T]) -> "Future[T]":
+    """Ask in a thread of its own, which ends with this program at the latest: nobody waits for it then."""
     from concurrent.futures import Future
     from threading import Thread
 
@@ -178,7 +179,7 @@ def _thread(ask: Callable[[], T]) -> "Future[T]":
         except BaseException as error:
             answer.set_exception(error)
 
-    Thread(target=work, daemon=True).start()  # nobody waits at the end for what nobody has taken up
+    Thread(target=work, daemon=True).start()
     return answer
 
 
