@@ -1,8 +1,6 @@
 """The one `kubectl proxy` of a command: what it spares, who can reach it, and what is done without it."""
 
 import json
-import os
-import shutil
 from base64 import b64decode
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 
 from controlplane.cluster import Cluster
 from faults import Gate, RefusedError, Request, Run, make_wrappers, staging_command
-from live import Namespace, Staging, wait_until
+from live import Namespace, Staging, wait_until, with_program
 from repositories import Repository
 from staged import install
 from staging_cronjobs.model.staged_version import StagedVersion
@@ -25,13 +23,9 @@ LOOK = 'folder=$(dirname "${3#--unix-socket=}")\n(stat -c %a "$folder"; echo "$f
 
 def with_kubectl(staging: Staging, folder: Path, proxy: str) -> tuple[Staging, Path]:
     """The program with a kubectl that notes each start, and begins a proxy with these lines; gives the notes too."""
-    real, calls = shutil.which("kubectl", path=staging.environment["PATH"]), folder / "calls"
-    folder.mkdir()
-    script = folder / "kubectl"
-    script.write_text(f'#!/bin/sh\necho "$1" >>{calls}\nif [ "$1" = proxy ]; then\n:\n{proxy}\nfi\nexec {real} "$@"\n')
-    script.chmod(0o755)
-    search = f"{folder}{os.pathsep}{staging.environment['PATH']}"
-    return Staging({**staging.environment, "PATH": search}), calls
+    calls = folder / "calls"
+    script = f'echo "$1" >>{calls}\nif [ "$1" = proxy ]; then\n:\n{proxy}\nfi\nexec $REAL "$@"'
+    return with_program(staging, folder, "kubectl", script), calls
 
 
 def test_all_questions_of_a_command_go_through_one_proxy(

@@ -1,7 +1,5 @@
 """Sweep finds what was forgotten, removes what is provably ours and over, and takes no failed listing for "gone"."""
 
-import os
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from live import Namespace, Staging
+from live import Namespace, Staging, with_program
 from repositories import LEGACY, Repository
 from sentry_server import answered, meanwhile
 from staged import Sentry, install, names, push, push_other
@@ -290,14 +288,9 @@ def test_one_that_fails_does_not_stop_the_others(world: World) -> None:
 # Listings that fail
 
 
-def with_program(world: World, folder: Path, name: str, script: str) -> dict[str, str]:
-    """A PATH with another program of that name; `$REAL` is the one that it hides."""
-    search = world.staging.environment["PATH"]
-    real = shutil.which(name, path=search)
-    folder.mkdir()
-    folder.joinpath(name).write_text(f"#!/bin/sh\nREAL={real}\n{script}\n")
-    folder.joinpath(name).chmod(0o755)
-    return {"PATH": f"{folder}{os.pathsep}{search}"}
+def hiding(world: World, folder: Path, name: str, script: str) -> dict[str, str]:
+    """A PATH with another program of that name."""
+    return {"PATH": with_program(world.staging, folder, name, script).environment["PATH"]}
 
 
 def fail(world: World, what: str, folder: Path) -> dict[str, str]:
@@ -309,16 +302,16 @@ def fail(world: World, what: str, folder: Path) -> dict[str, str]:
         case "main gone":
             world.repository.git("--git-dir", str(world.repository.remote), "update-ref", "-d", "refs/heads/main")
         case "branches not listed":
-            return with_program(world, folder, "git", 'case "$*" in *ls-remote*) exit 128;; esac\nexec $REAL "$@"')
+            return hiding(world, folder, "git", 'case "$*" in *ls-remote*) exit 128;; esac\nexec $REAL "$@"')
         case "branches without main":
-            return with_program(
+            return hiding(
                 world,
                 folder,
                 "git",
                 'case "$*" in *ls-remote*) $REAL "$@" | grep -v refs/heads/main$;; *) exec $REAL "$@";; esac',
             )
         case "no branches at all":
-            return with_program(world, folder, "git", 'case "$*" in *ls-remote*) exit 0;; esac\nexec $REAL "$@"')
+            return hiding(world, folder, "git", 'case "$*" in *ls-remote*) exit 0;; esac\nexec $REAL "$@"')
         case "Sentry 500":
             sentry.server.inject(answered(500), times=5)
         case "Sentry 401":
@@ -338,13 +331,9 @@ def fail(world: World, what: str, folder: Path) -> dict[str, str]:
             config.write_text(text.replace(server, "https://127.0.0.1:9"))
             return {"KUBECONFIG": str(config)}
         case "releases not listed":
-            return with_program(
-                world, folder, "kubectl", 'case "$*" in proxy*|*secrets*) exit 1;; esac\nexec $REAL "$@"'
-            )
+            return hiding(world, folder, "kubectl", 'case "$*" in proxy*|*secrets*) exit 1;; esac\nexec $REAL "$@"')
         case "cronjobs not listed":
-            return with_program(
-                world, folder, "kubectl", 'case "$*" in proxy*|*/cronjobs*) exit 1;; esac\nexec $REAL "$@"'
-            )
+            return hiding(world, folder, "kubectl", 'case "$*" in proxy*|*/cronjobs*) exit 1;; esac\nexec $REAL "$@"')
     return {}
 
 

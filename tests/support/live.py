@@ -98,17 +98,20 @@ class Staging:
         return self.run(folder, "catalogue", "--docker-image", image).json
 
 
+def with_program(staging: Staging, folder: Path, name: str, script: str) -> Staging:
+    """The program with another one of that name on PATH; in the script `$REAL` is the one that it hides."""
+    search = staging.environment["PATH"]
+    folder.mkdir()
+    file = folder / name
+    file.write_text(f"#!/bin/sh\nREAL={shutil.which(name, path=search)}\n{script}\n")
+    file.chmod(0o755)
+    return Staging({**staging.environment, "PATH": f"{folder}{os.pathsep}{search}"})
+
+
 def with_helm(staging: Staging, folder: Path, *, before: str = "", after: str = "") -> Staging:
     """The program with a helm on PATH that does these things around `helm upgrade`."""
-    search = staging.environment["PATH"]
-    real = shutil.which("helm", path=search)
-    folder.mkdir()
-    script = folder / "helm"
-    script.write_text(
-        f'#!/bin/sh\n[ "$1" = upgrade ] || exec {real} "$@"\n{before}\n{real} "$@"\ncode=$?\n{after}\nexit $code\n'
-    )
-    script.chmod(0o755)
-    return Staging({**staging.environment, "PATH": f"{folder}{os.pathsep}{search}"})
+    script = f'[ "$1" = upgrade ] || exec $REAL "$@"\n{before}\n$REAL "$@"\ncode=$?\n{after}\nexit $code'
+    return with_program(staging, folder, "helm", script)
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals | None = None, seconds: float = 60) -> Done:
