@@ -25,7 +25,6 @@ HELM_ALONE = re.compile(r"HELM_KUBE(?!CONTEXT$).+")
 KINDS = {"cronjobs": "CronJob", "jobs": "Job", "pods": "Pod", "secrets": "Secret", "configmaps": "ConfigMap"}
 MAKERS = ("cronjobs", "jobs")  # kinds of batch/v1, which make other objects
 LONGEST = 5_000  # characters of a selector: with its commas quoted it fits into the 8 kB of a line that nginx takes
-GONE_TIMEOUT = 60.0  # seconds
 OLDEST_KUBERNETES = "1.29.0"  # the chart's kubeVersion
 
 
@@ -60,11 +59,6 @@ class Cluster:
     def timeout_seconds(self) -> float:
         """Helm's --timeout in seconds."""
         return seconds(self.timeout, "timeout")
-
-    @property
-    def gone_seconds(self) -> float:
-        """How long objects may take to go after Helm has uninstalled them."""
-        return min(GONE_TIMEOUT, self.timeout_seconds)
 
     @cached_property
     def helm_major(self) -> int:

@@ -167,12 +167,12 @@ def rollback(cluster: Cluster, release: Release, revision: int) -> None:
 
 
 def uninstall(cluster: Cluster, names: Sequence[str], starts: int) -> dict[str, Outside]:
-    """Delete the objects of releases, whose records are checked, and wait for them; the records stay, as `uninstalled`.
+    """Begin to delete the objects of releases, whose records are checked; the records stay, as `uninstalled`.
 
     One that is already gone is done. So many starts of helm share the releases, and each stops at the first that fails:
-    gives Helm's words for all of its share. They are no proof that objects are gone: see `kubectl.remains`.
+    gives Helm's words for all of its share. Nothing waits until objects are gone: see `kubectl.remains`.
     """
-    flags = ("--keep-history", "--wait", "--cascade", "foreground", "--timeout", cluster.timeout)
+    flags = ("--keep-history", "--cascade", "foreground")
     shares = [names[first::starts] for first in range(min(starts, len(names)))]
     asked = [partial(cluster.helm, "uninstall", *flags, "--", *share, check=False) for share in shares]
     failed: dict[str, Outside] = {}

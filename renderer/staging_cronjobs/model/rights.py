@@ -6,13 +6,13 @@ Rights = Mapping[str, tuple[str, ...]]  # resource -> verbs
 
 DEPLOY: Rights = {
     "secrets": ("list", "create", "update", "get", "delete"),
-    "cronjobs": ("get", "create", "update", "delete", "list", "watch"),
+    "cronjobs": ("get", "create", "update", "delete", "list"),
     "jobs": ("list",),
     "pods": ("list",),
 }
 OPERATE: Rights = {
     "secrets": ("list", "create", "update", "get", "delete"),
-    "cronjobs": ("list", "get", "update", "delete", "watch"),
+    "cronjobs": ("list", "get", "update", "delete"),
     "jobs": ("list", "create", "delete"),
     "pods": ("list", "get"),
     "pods/log": ("get",),

@@ -32,7 +32,7 @@ class Settings:
     first_deploy: str = "running"  # or "paused": the first push comes before the backfill
     stagger: str = ""  # such as 5m: a new version's schedules are moved by 1 to 5 minutes
     backfill: str = ""  # the command that fills a new version's stores, with placeholders; shown, never run
-    timeout: str = "5m"  # Helm's --timeout
+    timeout: str = "5m"  # Helm's --timeout, and how long objects may take to go
     sentry_org: str = ""  # the slug of the organization; without it no monitors are deleted
     sentry_project: str = ""  # the slug of the project that the jobs report to
     sentry_url: str = "https://sentry.io"  # or https://us.sentry.io, https://de.sentry.io, your own server

@@ -11,6 +11,8 @@ from ..external.helm_record import Release
 from ..model.settings import Settings
 from . import Say, control
 
+GONE_SECONDS = 60.0  # that Jobs may take to go once they are deleted, or Helm's timeout if that is shorter
+
 
 @dataclass(frozen=True)
 class Conflict:
@@ -155,7 +157,8 @@ def _wait(cluster: Cluster, names: Collection[str], limit: float, say: Say, *, s
         say(f"deleting {', '.join(jobs)}")
         kubectl.stop(cluster, jobs)
         # A pod may take the time that it was given to end, and writes until then.
-        jobs = control.wait_for_jobs(lambda: kubectl.running(cluster, names), cluster.gone_seconds, say)
+        patience = min(GONE_SECONDS, cluster.timeout_seconds)
+        jobs = control.wait_for_jobs(lambda: kubectl.running(cluster, names), patience, say)
     return [*jobs]
 
 

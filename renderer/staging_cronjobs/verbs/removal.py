@@ -12,27 +12,28 @@ from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from . import Problems
 
-POLL = 0.5  # seconds
-STARTS = 4  # of helm, side by side: each waits for the objects of one release after the other
+SOON, LATER = 0.1, 0.8  # seconds between two looks at what remains: at first, and in the end
+STARTS = 4  # of helm, side by side: each takes one release after the other
 
 
 def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
     """Delete the releases' objects and see that they are gone; their records stay, as `uninstalled`.
 
-    Gives `Unfinished` when objects outlive the wait: only kubectl's word counts, Helm may say `uninstalled` while
-    objects live.
+    Gives `Unfinished` when objects outlive the cluster's timeout: only kubectl's word counts, Helm says `uninstalled`
+    while objects live.
     """
     # --keep-history on `uninstalled` fails, on both majors.
     failed = _uninstall(cluster, [release for release in releases if release.status != "uninstalled"], STARTS)
     left = [release for release in releases if release.name not in failed]
     failed |= kubectl.delete_leftovers(cluster, left)
     left = [release for release in left if release.name not in failed]
-    deadline = time.monotonic() + cluster.gone_seconds
+    deadline, pause = time.monotonic() + cluster.timeout_seconds, SOON
     while (remains := kubectl.remains(cluster, left)) and time.monotonic() <= deadline:
-        time.sleep(POLL)
+        time.sleep(pause)
+        pause = min(2 * pause, LATER)
     for name, things in remains.items():
         shown = ", ".join(things[:5]) + (f" and {len(things) - 5} more" if len(things) > 5 else "")
-        told = f"{shown} still there after {cluster.gone_seconds:.0f} s (a lost node, or a finalizer?)"
+        told = f"{shown} still there after {cluster.timeout_seconds:.0f} s (a lost node, or a finalizer?)"
         failed[name] = Unfinished(to_finish(f"{cluster}: {told}"))
     return failed
 
@@ -66,7 +67,7 @@ def _uninstall(cluster: Cluster, releases: Sequence[Release], starts: int) -> Pr
         except Refused as error:
             failed[release.name] = error
     told = helm.uninstall(cluster, [r.name for r in releases if r.name not in failed], starts)
-    # It may have been done by another run beside this one, or Helm's own wait was too short: the record tells.
+    # It may have been done by another run beside this one: the record tells.
     now, unproven = helm_record.histories(cluster, told)
     failed |= {name: Refused(why) for name, why in unproven.items()}
     undone = [release for release in now if release.status != "uninstalled"]
