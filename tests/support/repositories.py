@@ -178,6 +178,9 @@ def begin(repository: Repository) -> None:
     """git in a folder, with a remote."""
     repository.git("init", "--quiet", "--template=", "--initial-branch=main")
     repository.git("init", "--quiet", "--template=", "--bare", "--initial-branch=main", str(repository.remote))
+    for place in (repository.path, repository.remote):  # fewer processes: nothing here grows so large
+        repository.git("-C", str(place), "config", "maintenance.auto", "false")
+        repository.git("-C", str(place), "config", "receive.autogc", "false")
     repository.git("config", "user.name", "Weather")
     repository.git("config", "user.email", "weather@example.org")
     repository.git("remote", "add", "origin", str(repository.remote))

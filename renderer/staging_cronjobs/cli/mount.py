@@ -20,8 +20,8 @@ from .options import (
     SkipJob,
     Version,
     Yes,
+    place_for,
     settings_for,
-    settings_of_main,
     target,
 )
 from .reporting import reported
@@ -81,8 +81,8 @@ def mounted_cleanup(
 
     staged = target("", dataset_id, version)
     with command_line.within(_program(context)):
-        settings = settings_of_main(namespace, kube_context)
-        removal.clean_up(settings, clusters.connect(settings), [staged], yes, sentry_token)
+        place = place_for(namespace, kube_context)
+        removal.clean_up(place, clusters.connect(place.settings), [staged], yes, sentry_token)
 
 
 def _program(context: typer.Context) -> str:

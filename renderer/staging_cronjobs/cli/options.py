@@ -125,17 +125,17 @@ def settings_for(namespace: str = "", kube_context: str = "") -> "Settings":
     return settings.given(settings.load(), namespace=namespace, kube_context=kube_context)
 
 
-def settings_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
+def place_for(namespace: str = "", kube_context: str = "") -> "Place":
     """The same for work on a release, with main's word on where things are: a stage branch may be checked out."""
     from ..external import main_settings
 
-    return main_settings.placed(settings_for(namespace, kube_context), say).settings
+    return main_settings.placed(settings_for(namespace, kube_context), say)
 
 
 def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
     """The same for what needs the cluster alone: where both of it are given, main need not be asked."""
     own = settings_for(namespace, kube_context)
-    return own if {"namespace", "kube_context"} <= own.given else settings_of_main(namespace, kube_context)
+    return own if {"namespace", "kube_context"} <= own.given else place_for(namespace, kube_context).settings
 
 
 def place_of_main(namespace: str = "", kube_context: str = "") -> "Place":

@@ -22,6 +22,7 @@ from .options import (
     cluster_of_main,
     meant,
     meant_name,
+    place_for,
     settings_for,
     token_from,
 )
@@ -88,12 +89,12 @@ def status_command(
     from datetime import UTC, datetime
 
     from ..external import cluster as clusters
-    from ..external import main_settings, sentry
+    from ..external import sentry
     from ..output import status as shown_status
     from ..verbs import status
 
     wanted, token = meant_name(name, branch, dataset_id, version), token_from(sentry_token)
-    place = main_settings.placed(settings_for(namespace, kube_context), say)
+    place = place_for(namespace, kube_context)
     project = sentry.connect(place.settings, token) if token else None
     found = status.look(place, clusters.connect(place.settings), project, datetime.now(UTC), wanted)
     if output is StatusOutput.json:

@@ -20,8 +20,8 @@ from .options import (
     SentryToken,
     Version,
     Yes,
+    place_for,
     settings_for,
-    settings_of_main,
     target,
     token_from,
 )
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..external.cluster import Cluster
-    from ..model.settings import Settings
+    from ..external.main_settings import Place
     from ..model.staged_version import StagedVersion
     from ..verbs.guard import Paused
 
@@ -92,17 +92,17 @@ def cleanup_command(
     wanted = [] if dataset_id or version else [StagedVersion.from_branch(one) for one in named]
     if not (wanted or checked or all_versions or promoted):
         wanted = [target("".join(named), dataset_id, version)]
-    settings = settings_of_main(namespace, kube_context)
-    cluster, problems = clusters.connect(settings), []
+    place = place_for(namespace, kube_context)
+    cluster, problems = clusters.connect(place.settings), []
     if promoted:
-        wanted, problems = cleanup.promoted(settings, cluster, say)
+        wanted, problems = cleanup.promoted(place, cluster, say)
     elif all_versions:
         wanted = cleanup.all_versions(cluster, dataset_id)
     elif checked:
         wanted += [staged for staged, _ in lookup.find(cluster, checked)]
     if not wanted:
         return show(f"{none_promoted(cluster, problems)} Nothing to clean up.")
-    return clean_up(settings, cluster, wanted, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
+    return clean_up(place, cluster, wanted, yes, sentry_token, limit, keep_branch, keep_monitors, branch_deleted)
 
 
 @app.command(name="guard")
@@ -207,10 +207,10 @@ def sweep_command(
     from ..output import terminal
     from ..verbs import sweep
 
-    settings, token = settings_of_main(namespace, kube_context), token_from(sentry_token)
-    cluster = clusters.connect(settings)
-    project = None if keep_monitors else sentry.connect(settings, token)
-    found = sweep.look(settings, cluster, project, grace=seconds(grace, "--grace"))
+    place, token = place_for(namespace, kube_context), token_from(sentry_token)
+    cluster = clusters.connect(place.settings)
+    project = None if keep_monitors else sentry.connect(place.settings, token)
+    found = sweep.look(place, cluster, project, grace=seconds(grace, "--grace"))
     terminal.findings(found, cluster, as_json=output is Output.json)
     github.summarise_shown("Sweep", lambda: terminal.findings(found, cluster, as_json=False))
     if yes:
@@ -225,7 +225,7 @@ def sweep_command(
             github.annotate("error", line)
 
         try:
-            sweep.remove(settings, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=tell, fail=fail)
+            sweep.remove(place, cluster, found, token, keep_monitors=keep_monitors, limit=limit, say=tell, fail=fail)
         finally:
             github.summarise_shown("What was removed", lambda: show_text("\n".join(said) or "nothing"))
     elif count := sum(finding.removable for finding in found):
@@ -233,7 +233,7 @@ def sweep_command(
 
 
 def clean_up(
-    settings: "Settings",
+    place: "Place",
     cluster: "Cluster",
     wanted: "Sequence[StagedVersion]",
     yes: bool,
@@ -251,7 +251,7 @@ def clean_up(
     from ..verbs import cleanup
 
     kept = {"keep_branch": keep_branch, "keep_monitors": keep_monitors, "branch_deleted": branch_deleted}
-    plans = cleanup.plan(settings, cluster, [*dict.fromkeys(wanted)], token_from(sentry_token), **kept)
+    plans = cleanup.plan(place, cluster, [*dict.fromkeys(wanted)], token_from(sentry_token), **kept)
     failed = {staged.release: plan for staged, plan in plans.items() if isinstance(plan, StagingError)}
     if len(plans) > 1 or not failed:
         terminal.plans(plans, cluster, say, drain=bool(drain))
@@ -265,7 +265,7 @@ def clean_up(
             say(f"{staged.branch}: {f'exit code {problem.exit_code}: {problem}' if problem else 'done'}")
     gone = [plan for plan in plans.values() if isinstance(plan, cleanup.Plan) and plan.release.name not in failed]
     if gone:
-        against = cleanup.against_deleting(settings, gone)
+        against = cleanup.against_deleting(place, gone)
         shown("Cleanup", lambda: terminal.cleaned(gone, against))
     if count := sum(not isinstance(problem, Superseded) for problem in failed.values()):
         raise Unfinished(f"{count} of {len(plans)} staged versions are not cleaned up: see above, and run this again")

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 from ..errors import Outside, Refused, StagingError
@@ -28,6 +28,8 @@ OPTIONS = (
     "color.ui=false",  # or output that is read here could have colours in it
     "-c",
     "safe.bareRepository=explicit",  # a folder that a branch made look like a repository is none
+    "-c",
+    "maintenance.auto=false",  # to tidy up after a fetch is for the user's own git
     "--literal-pathspecs",  # a path is a path, whatever it looks like
     "--no-optional-locks",
 )
@@ -176,9 +178,10 @@ class Checkout:
         """The remote's default branch, as fetched."""
         return f"refs/staging-cronjobs/{self.remote}"
 
-    def commit_of(self, ref: str) -> str:
-        """The commit that a ref of this clone is at; empty when it has no such ref."""
-        return self._git("rev-parse", "--verify", "--quiet", "--end-of-options", ref, check=False).stdout.strip()
+    def commits(self, *refs: str) -> list[str]:
+        """The commits that refs of this clone are at; empty when it lacks one of them."""
+        found = self._git("rev-parse", *refs, check=False)
+        return [] if found.code else found.stdout.split()
 
     def on_main(self, path: str) -> str:
         """A file of main, as sentences name it."""
@@ -244,7 +247,11 @@ def find(settings: Settings) -> Checkout | None:
     Raises `Outside`, with git's own reason, for one that git cannot use or that has no such remote.
     """
     facts = ("--show-toplevel", "--is-shallow-repository", "HEAD")  # printed one after the other
-    found = shell.run("git", *OPTIONS, "rev-parse", *facts, cwd=settings.project, check=False)
+    ask = partial(shell.run, "git", *OPTIONS, cwd=settings.project, check=False)
+    with shell.ahead():
+        named = shell.begin(lambda: ask("remote", "get-url", "--", settings.remote))
+        found = ask("rev-parse", *facts)
+        url = named() if found.stdout else found
     if not found.stdout:
         if not any((folder / ".git").exists() for folder in (settings.project, *settings.project.resolve().parents)):
             return None
@@ -254,7 +261,6 @@ def find(settings: Settings) -> Checkout | None:
     except ValueError:
         raise Outside("git does not say where the checkout is. Check it with `git rev-parse --show-toplevel`") from None
     folder = Path(top).resolve()
-    url = shell.run("git", *OPTIONS, "remote", "get-url", "--", settings.remote, cwd=folder, check=False)
     if url.code:
         raise Outside(
             f"{folder} has no git remote {settings.remote!r}. It says: {url.complaint}. "

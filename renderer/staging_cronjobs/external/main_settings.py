@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ..errors import Outside, Refused
 from ..model import settings as rules
 from ..model.settings import Settings
-from . import git
+from . import git, shell
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,15 @@ class Place:
     checkout: git.Checkout | None  # None in no checkout
     problem: str = ""  # why main is not as the remote has it now
 
+    def fetched(self) -> git.Checkout:
+        """The checkout, whose main is as the remote has it now. Raises `Outside` where there is none, or it is not."""
+        found = self.checkout or git.checkout(self.settings)
+        if self.problem:
+            raise Outside(self.problem)
+        return found
 
+
+@shell.ahead()
 def with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Settings]:
     """The checkout with main fetched, and the settings with what main says about places: see `settings.from_main`.
 
@@ -27,6 +35,7 @@ def with_main(found: git.Checkout, own: Settings) -> tuple[git.Checkout, Setting
         found.fetch_main()
     else:
         found.fetch_main(f"+HEAD:{found.default_ref}")
+        shell.begin(lambda: _settled(found, own))
         _confirm_main(found, own)
     return _settled(found, own)
 
@@ -44,7 +53,7 @@ def placed(own: Settings, say: Callable[[str], object]) -> Place:
         checkout, settings = with_main(found, own)
         return Place(settings, checkout)
     except Outside as error:
-        if not found.commit_of(found.main_ref) or not ("main" in own.given or own.main == Settings().main):
+        if not found.commits(found.main_ref) or not ("main" in own.given or own.main == Settings().main):
             raise Outside(
                 f"{error}. Only main's settings say where releases are: pass --namespace and --kube-context, or run "
                 "this outside of the checkout."
@@ -75,7 +84,7 @@ def _without_main(own: Settings, say: Callable[[str], object]) -> Settings:
 
 def _confirm_main(found: git.Checkout, own: Settings) -> None:
     """A branch could call itself main in its own file, so the remote's default branch must call the same one main."""
-    if found.commit_of(found.main_ref) == found.commit_of(found.default_ref):
+    if len({*found.commits(found.main_ref, found.default_ref)}) == 1:
         return
     text, path = found.settings_at(found.default_ref, own.project)
     where = f"{path} on the default branch of {found.remote}"

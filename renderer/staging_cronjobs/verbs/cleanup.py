@@ -13,6 +13,7 @@ from ..errors import Outside, Refused, StagingError, Superseded, Unfinished, Usa
 from ..external import dataset_versions, git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
+from ..external.main_settings import Place
 from ..external.sentry import Monitor
 from ..model import command_line, stores
 from ..model.settings import Settings
@@ -49,7 +50,7 @@ Plans = dict[StagedVersion, Plan | StagingError]  # or why there is none
 
 @shell.ahead()
 def plan(
-    settings: Settings,
+    place: Place,
     cluster: Cluster,
     wanted: Collection[StagedVersion],
     token: str = "",
@@ -63,14 +64,14 @@ def plan(
     Gives `Refused` for a version that has no release, or one that is not to be touched. With `branch_deleted`, for the
     event of a deletion: `Superseded` when it has none, or when the branch is back.
     """
-    project = None if keep_monitors else sentry.connect(settings, token)
+    project = None if keep_monitors else sentry.connect(place.settings, token)
     cluster.require_helm()
     names = [staged.release for staged in wanted]
     shell.begin(lambda: cluster.get("jobs", kubectl.selector_of(names)))
     found, unproven = helm_record.histories(cluster, names)
     releases = {release.name: release for release in found}
     live = kubectl.existing(cluster, {name for release in found for name in release.newest.names})
-    checkout = None if keep_branch or not found else git.find(settings)
+    checkout = None if keep_branch or not found else place.checkout
     if branch_deleted and found and checkout is None:
         raise Usage("--branch-deleted asks the remote for the branch, so it needs a checkout. Run it in one.")
     own = checkout and any(_is_of(checkout, release) for release in found)
@@ -83,7 +84,7 @@ def plan(
         if staged.release in unproven:
             raise Refused(unproven[staged.release])
         if (release := releases.get(staged.release)) is None:
-            raise _absent(settings, cluster, staged, branch_deleted)
+            raise _absent(place.settings, cluster, staged, branch_deleted)
         helm_record.check_whose(release, staged)
         if len(names) <= FEW:
             helm_record.check(release)
@@ -303,7 +304,7 @@ def _paused(cluster: Cluster, release: Release, say: Say) -> Release | None:
     return helm_record.find(cluster, release.name)
 
 
-def against_deleting(settings: Settings, plans: Sequence[Plan]) -> list[str]:
+def against_deleting(place: Place, plans: Sequence[Plan]) -> list[str]:
     """What speaks against deleting the stores that stay, by main as it is now, for each plan; empty when nothing does.
 
     To be asked last: while a cleanup drains, main may get a version, and production then writes its stores.
@@ -312,7 +313,7 @@ def against_deleting(settings: Settings, plans: Sequence[Plan]) -> list[str]:
     checkout, main, problem = None, {}, ""
     try:
         wanted = {facts.template for facts in records if facts.stores}
-        checkout = (plans[0].checkout or git.find(settings)) if wanted else None
+        checkout = place.checkout if wanted else None
         if checkout:
             checkout.fetch_main()
             main = dataset_versions.on_main(checkout, wanted)
@@ -323,7 +324,7 @@ def against_deleting(settings: Settings, plans: Sequence[Plan]) -> list[str]:
         if not facts.stores:
             return ""
         if not problem and not (checkout and git.same_repository(checkout.repository, facts.repository)):
-            return _unread(f"{settings.project} is no checkout of {facts.repository}.")
+            return _unread(f"{place.settings.project} is no checkout of {facts.repository}.")
         found = main.get(facts.template)
         return _unread(problem) if found is None else _against(facts, found)
 
@@ -347,9 +348,9 @@ def _against(facts: Record, main: dataset_versions.OnMain) -> str:
     return ""
 
 
-def promoted(settings: Settings, cluster: Cluster, say: Say) -> tuple[list[StagedVersion], list[str]]:
+def promoted(place: Place, cluster: Cluster, say: Say) -> tuple[list[StagedVersion], list[str]]:
     """The staged versions of this repository that main has too, and why others could not be compared, also to `say`."""
-    checkout = git.checkout(settings)
+    checkout = place.fetched()
     listed, unproven = helm_record.listing(cluster)
     found: list[StagedVersion] = []
     recorded = [release.values.record for release in listed]

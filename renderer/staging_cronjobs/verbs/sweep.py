@@ -11,8 +11,8 @@ from ..errors import StagingError, Unfinished
 from ..external import dataset_versions, git, helm_record, kubectl, sentry, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
+from ..external.main_settings import Place
 from ..external.sentry import Monitor
-from ..model.settings import Settings
 from ..model.staged_version import StagedVersion, numbers
 from . import Say, check_done, cleanup, listing, recovery
 
@@ -29,14 +29,12 @@ class Finding:
     monitor: Monitor | None = None
 
 
-def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *, grace: float) -> list[Finding]:
+def look(place: Place, cluster: Cluster, project: sentry.Project | None, *, grace: float) -> list[Finding]:
     """Compare the cluster, the remote and Sentry. Nothing younger than `grace` seconds counts as forgotten."""
-    checkout = git.checkout(settings)
+    checkout = place.fetched()
     with shell.ahead():
-        fetching, asked = shell.begin(checkout.fetch_main), shell.begin(lambda: listing.look(cluster))
-        heads = shell.begin(checkout.stage_branches)
-        fetching()
-        branches = heads()
+        asked = shell.begin(lambda: listing.look(cluster))
+        branches = checkout.stage_branches()
         there = sentry.listed(project) if project else []
         names = asked()
     recorded = [release.values.record for release in names.releases]
@@ -65,7 +63,7 @@ def look(settings: Settings, cluster: Cluster, project: sentry.Project | None, *
 
 
 def remove(
-    settings: Settings,
+    place: Place,
     cluster: Cluster,
     found: list[Finding],
     token: str,
@@ -81,7 +79,7 @@ def remove(
     for finding in removable[:limit]:
         say(f"removing {finding.kind} {finding.name}")
         try:
-            _remove(settings, cluster, finding, token, keep_monitors, say)
+            _remove(place, cluster, finding, token, keep_monitors, say)
         except StagingError as error:
             failed += 1
             fail(f"{finding.name}: {error}")
@@ -91,20 +89,20 @@ def remove(
         raise Unfinished(f"{failed} of {len(removable[:limit])} could not be removed: see above, and run this again")
 
 
-def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, keep_monitors: bool, say: Say) -> None:
+def _remove(place: Place, cluster: Cluster, finding: Finding, token: str, keep_monitors: bool, say: Say) -> None:
     """Asked again just before: what was pushed or deployed meanwhile is not forgotten."""
     if finding.staged is None:
         return
     if finding.monitor:
         release = helm_record.find(cluster, finding.staged.release)
-        project = sentry.connect(settings, token)
+        project = sentry.connect(place.settings, token)
         if project and release and finding.monitor.slug in release.dropped:
             sentry.delete(project, finding.monitor)
         return
     # A branch that is there beside an unfinished cleanup was pushed after it: its own deploy follows.
     unfinished = finding.kind == "unfinished"
     kept = {"keep_branch": unfinished, "keep_monitors": keep_monitors}
-    plan = cleanup.plan(settings, cluster, [finding.staged], token, **kept)[finding.staged]
+    plan = cleanup.plan(place, cluster, [finding.staged], token, **kept)[finding.staged]
     if isinstance(plan, StagingError):
         raise plan
     if plan.head is not None:
@@ -118,7 +116,7 @@ def _remove(settings: Settings, cluster: Cluster, finding: Finding, token: str, 
     check_done(cleanup.run([plan], say))
     if stores := plan.release.values.record.stores:
         say(f"stores that stay: {', '.join(stores)}")
-        for against in filter(None, cleanup.against_deleting(settings, [plan])):
+        for against in filter(None, cleanup.against_deleting(place, [plan])):
             say(against)
 
 

@@ -11,6 +11,7 @@ from repositories import Repository, make_repository
 from staging_cronjobs.external import git
 from staging_cronjobs.external.cluster import Cluster
 from staging_cronjobs.external.helm_record import Release, Revision
+from staging_cronjobs.external.main_settings import Place
 from staging_cronjobs.model.settings import Settings
 from staging_cronjobs.model.values import Values
 from staging_cronjobs.verbs.cleanup import Plan, against_deleting
@@ -40,10 +41,9 @@ def against(folder: Path, version: str, *, keep_branch: bool = False, **facts: o
     of = record(version=version, branch=f"stage/{ID}/v{version}", **(own | facts))
     revision = Revision(1, "deployed", "uid", "2026-11-25T00:00:00Z", Values(record=of, jobs={}), {}, "", 0)
     release = Release(of.staged_version.release, (revision,))
-    checkout = None if keep_branch else git.find(settings)
-    (said,) = against_deleting(
-        settings, [Plan(Cluster("c", "n"), release, checkout, None, None, keep_branch=keep_branch)]
-    )
+    found = git.find(settings)
+    plan = Plan(Cluster("c", "n"), release, None if keep_branch else found, None, None, keep_branch=keep_branch)
+    (said,) = against_deleting(Place(settings, found), [plan])
     return said
 
 
