@@ -24,7 +24,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
 
 PROGRAM = Path(sys.executable).with_name("staging")
-LATE = ("sh", "requests", "ruamel.yaml", "rich.console", "rich.table")  # imported by the commands that need them
+LATE = ("sh", "requests", "ruamel.yaml", "rich.console", "rich.text")  # imported by the commands that need them
 
 
 class Forks:

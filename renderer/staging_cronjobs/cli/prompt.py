@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ..errors import Refused
-from ..output.printing import inert
+from ..output.printing import hint, inert
 
 
 def confirm(yes: bool) -> None:
@@ -20,6 +20,7 @@ def ask(question: str, yes: bool) -> bool:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Refused("not a terminal, cannot ask: pass --yes. Nothing was touched")
+    hint("")  # or it would go with the question
     try:
         return typer.confirm(inert(question), err=True)
     except typer.Abort:  # how ^C and ^D come out of a question

@@ -38,6 +38,10 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
                     from ..external import shell
 
                     stack.enter_context(shell.echoed(lambda line: printing.say(f"+ {line}")))
+                elif printing.watched():
+                    from ..output import waiting
+
+                    stack.enter_context(waiting.shown())
                 place = (str(kwargs.get(name) or "") for name in ("namespace", "kube_context"))
                 stack.enter_context(command_line.at(*place))
                 command(*args, **kwargs)

@@ -167,7 +167,8 @@ class Cluster:
             shell.tell("kubectl", *([f"--context={self.context}"] if self.context else []), *command)
             return proxy.ask(verb, path, given)
 
-        answer = shell.asked((self.context, verb, path, given), ask)
+        with shell.waiting("the API server"):
+            answer = shell.asked((self.context, verb, path, given), ask)
         return self.kubectl(*command, stdin=given, check=False) if answer is None else answer
 
     def _run(self, program: str, flag: str, args: Sequence[str], stdin: str, check: bool) -> shell.Result:

@@ -208,6 +208,7 @@ class _Answer:
     body: bytes
 
 
+@shell.waiting("Sentry")
 def _ask(
     project: Project,
     method: str,

@@ -23,6 +23,7 @@ LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has und
 OLDEST_PYTHON = (3, 7)  # that runs user_code_loader.py
 
 
+@shell.waiting("the datasets")
 def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> "list[Dataset]":
     """The catalogue of all `sources`: each `package.module:ATTRIBUTE`, a JSON file, or `-` for standard input.
 

@@ -4,11 +4,18 @@ import json
 import os
 import re
 import sys
+import time
+from threading import Lock
 from typing import Any, TextIO
 
 UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 NAMED = {"\n": r"\n", "\r": r"\r"}
+ERASE = "\r\x1b[K"  # the line that the cursor is in
 COMMAND = re.compile(r"^( *):(?=:)|##(?=\[)", re.MULTILINE)  # what GitHub's runner takes for a command, in any line
+
+
+_lock = Lock()  # of the terminal: a hint comes from a thread of its own
+_hint, _last = "", 0.0  # what stands there, to go again; and when something was printed last
 
 
 def in_workflow() -> bool:
@@ -52,7 +59,36 @@ def write(text: str, stream: TextIO) -> None:
 
     At once, so that what goes to both streams stands in a log in this order.
     """
-    print(encodable(text, stream), file=stream, flush=True)
+    global _last
+    with _lock:
+        _show_hint("")
+        print(encodable(text, stream), file=stream, flush=True)
+        _last = time.monotonic()
+
+
+def watched() -> bool:
+    """Whether a person sees standard error, on a terminal where a line can be taken back."""
+    there = sys.stderr is not None and sys.stderr.isatty()
+    return there and os.environ.get("TERM", "dumb") != "dumb" and not in_workflow()
+
+
+def hint(text: str) -> None:
+    """A short line on a terminal that goes again before the next one; without a text, it goes now."""
+    with _lock:
+        _show_hint(text)
+
+
+def last_printed() -> float:
+    """When something was printed last, in seconds of `time.monotonic`."""
+    return _last
+
+
+def _show_hint(text: str) -> None:
+    global _hint
+    if text != _hint:
+        sys.stderr.write(f"{ERASE}{encodable(text, sys.stderr)}")
+        sys.stderr.flush()
+        _hint = text
 
 
 def inert(text: str) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from ..errors import Refused, Superseded, Unfinished, to_finish
-from ..external import helm, helm_record, kubectl
+from ..external import helm, helm_record, kubectl, shell
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from . import Problems
@@ -28,9 +28,10 @@ def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
     failed |= kubectl.delete_leftovers(cluster, left)
     left = [release for release in left if release.name not in failed]
     deadline, pause = time.monotonic() + cluster.timeout_seconds, SOON
-    while (remains := kubectl.remains(cluster, left)) and time.monotonic() <= deadline:
-        time.sleep(pause)
-        pause = min(2 * pause, LATER)
+    with shell.waiting("Jobs and pods to go"):
+        while (remains := kubectl.remains(cluster, left)) and time.monotonic() <= deadline:
+            time.sleep(pause)
+            pause = min(2 * pause, LATER)
     for name, things in remains.items():
         shown = ", ".join(things[:5]) + (f" and {len(things) - 5} more" if len(things) > 5 else "")
         told = f"{shown} still there after {cluster.timeout_seconds:.0f} s (a lost node, or a finalizer?)"
