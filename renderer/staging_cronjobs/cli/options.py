@@ -134,8 +134,10 @@ def place_for(namespace: str = "", kube_context: str = "") -> "Place":
 
 def cluster_of_main(namespace: str = "", kube_context: str = "") -> "Settings":
     """The same for what needs the cluster alone: where both of it are given, main need not be asked."""
+    from ..external import main_settings
+
     own = settings_for(namespace, kube_context)
-    return own if {"namespace", "kube_context"} <= own.given else place_for(namespace, kube_context).settings
+    return own if {"namespace", "kube_context"} <= own.given else main_settings.placed(own, say).settings
 
 
 def place_of_main(namespace: str = "", kube_context: str = "") -> "Place":

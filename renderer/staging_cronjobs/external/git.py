@@ -241,6 +241,7 @@ class Checkout:
         return shell.run("git", *OPTIONS, *args, cwd=self.folder, stdin=stdin, check=check)
 
 
+@shell.ahead()
 def find(settings: Settings) -> Checkout | None:
     """The work tree that the project lies in; None when it lies in none.
 
@@ -248,10 +249,8 @@ def find(settings: Settings) -> Checkout | None:
     """
     facts = ("--show-toplevel", "--is-shallow-repository", "HEAD")  # printed one after the other
     ask = partial(shell.run, "git", *OPTIONS, cwd=settings.project, check=False)
-    with shell.ahead():
-        named = shell.begin(lambda: ask("remote", "get-url", "--", settings.remote))
-        found = ask("rev-parse", *facts)
-        url = named() if found.stdout else found
+    named = shell.begin(lambda: ask("remote", "get-url", "--", settings.remote))
+    found = ask("rev-parse", *facts)
     if not found.stdout:
         if not any((folder / ".git").exists() for folder in (settings.project, *settings.project.resolve().parents)):
             return None
@@ -260,7 +259,7 @@ def find(settings: Settings) -> Checkout | None:
         top, shallow, commit = found.stdout.rstrip("\n").rsplit("\n", 2)
     except ValueError:
         raise Outside("git does not say where the checkout is. Check it with `git rev-parse --show-toplevel`") from None
-    folder = Path(top).resolve()
+    folder, url = Path(top).resolve(), named()
     if url.code:
         raise Outside(
             f"{folder} has no git remote {settings.remote!r}. It says: {url.complaint}. "
