@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..errors import Outside, Usage
 from ..model.settings import Settings, given, seconds
-from . import kubectl_proxy, shell
+from . import kubectl_proxy, shell, waits
 
 OLDEST_HELM = "3.18.5"  # the values.schema.json engine changed there
 NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # it becomes part of a path
@@ -167,7 +167,7 @@ class Cluster:
             shell.tell("kubectl", *([f"--context={self.context}"] if self.context else []), *command)
             return proxy.ask(verb, path, given)
 
-        with shell.waiting("the API server"):
+        with waits.on("the API server"):
             answer = shell.asked((self.context, verb, path, given), ask)
         return self.kubectl(*command, stdin=given, check=False) if answer is None else answer
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from ..errors import Outside, Usage
 from ..model import command_line
 from ..model.settings import Settings, check_address
-from . import shell
+from . import shell, waits
 
 if TYPE_CHECKING:
     import requests
@@ -208,7 +208,7 @@ class _Answer:
     body: bytes
 
 
-@shell.waiting("Sentry")
+@waits.on("Sentry")
 def _ask(
     project: Project,
     method: str,

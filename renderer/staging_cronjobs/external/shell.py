@@ -13,6 +13,7 @@ from queue import Queue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Outside, StagingError, Usage
+from . import waits
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,7 +40,6 @@ GRACE = 20  # seconds a program gets to end by itself after ^C or SIGTERM before
 READER_GRACE = 1  # the same of one whose answer is no longer needed: it changes nothing
 AT_ONCE = 8  # programs side by side
 T = TypeVar("T")
-_waits: list[str] = []  # for what this program waits, and for what within that
 _listeners: list[Callable[[str], object]] = []  # who gets the command line of each program: see `echoed`
 
 
@@ -78,26 +78,11 @@ def run(
     process = _begun(program, args, stdin, what)
     if process is None:  # one that has printed nothing counts as false
         process = _start(program, args, stdin=stdin.encode(), **what)
-    with waiting(Path(program).name):
+    with waits.on(Path(program).name):
         result = _finish(process, timeout=timeout, output=output)
     if check and result.code != 0:
         raise Outside(f"{Path(program).name} failed: {result.complaint}")
     return result
-
-
-@contextmanager
-def waiting(what: str) -> Generator[None]:
-    """Within, that is what this program waits for, if not for more than that already: see `waits_for`."""
-    _waits.append(what)
-    try:
-        yield
-    finally:
-        _waits.pop()
-
-
-def waits_for() -> str:
-    """A program, a server or an event that is waited for; empty while this program works itself."""
-    return "".join(_waits[:1])
 
 
 def serve(program: str, *args: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Outside, Refused, Usage
 from ..model.settings import Settings
-from . import shell
+from . import shell, waits
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -23,7 +23,7 @@ LARGEST = 100_000_000  # bytes of a catalogue; a real one of 50 datasets has und
 OLDEST_PYTHON = (3, 7)  # that runs user_code_loader.py
 
 
-@shell.waiting("the datasets")
+@waits.on("the datasets")
 def read(sources: Iterable[str], settings: Settings, image: str, only: str = "") -> "list[Dataset]":
     """The catalogue of all `sources`: each `package.module:ATTRIBUTE`, a JSON file, or `-` for standard input.
 

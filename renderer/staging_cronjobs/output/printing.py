@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from threading import Lock
+from threading import RLock
 from typing import Any, TextIO
 
 UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
@@ -13,8 +13,7 @@ NAMED = {"\n": r"\n", "\r": r"\r"}
 ERASE = "\r\x1b[K"  # the line that the cursor is in
 COMMAND = re.compile(r"^( *):(?=:)|##(?=\[)", re.MULTILINE)  # what GitHub's runner takes for a command, in any line
 
-
-_lock = Lock()  # of the terminal: a hint comes from a thread of its own
+_lock = RLock()  # of the terminal: a hint comes from a thread of its own
 _hint, _last = "", 0.0  # what stands there, to go again; and when something was printed last
 
 
@@ -61,7 +60,7 @@ def write(text: str, stream: TextIO) -> None:
     """
     global _last
     with _lock:
-        _show_hint("")
+        hint("")
         print(encodable(text, stream), file=stream, flush=True)
         _last = time.monotonic()
 
@@ -74,21 +73,17 @@ def watched() -> bool:
 
 def hint(text: str) -> None:
     """A short line on a terminal that goes again before the next one; without a text, it goes now."""
+    global _hint
     with _lock:
-        _show_hint(text)
+        if text != _hint:
+            sys.stderr.write(f"{ERASE}{encodable(text, sys.stderr)}")
+            sys.stderr.flush()
+            _hint = text
 
 
 def last_printed() -> float:
     """When something was printed last, in seconds of `time.monotonic`."""
     return _last
-
-
-def _show_hint(text: str) -> None:
-    global _hint
-    if text != _hint:
-        sys.stderr.write(f"{ERASE}{encodable(text, sys.stderr)}")
-        sys.stderr.flush()
-        _hint = text
 
 
 def inert(text: str) -> str:

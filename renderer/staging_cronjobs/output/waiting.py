@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
 
-from ..external import shell
+from ..external import waits
 from . import printing
 
 SOON = 1.0  # seconds in which nothing is printed before it is shown
@@ -28,5 +28,5 @@ def shown() -> Generator[None]:
 
 def _show(over: Event, begun: float) -> None:
     while not over.wait(OFTEN):
-        what, quiet = shell.waits_for(), monotonic() - max(begun, printing.last_printed())
+        what, quiet = waits.now(), monotonic() - max(begun, printing.last_printed())
         printing.hint(f"waiting for {what} …" if what and quiet >= SOON else "")

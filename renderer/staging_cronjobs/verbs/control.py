@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..checks import isolation, ownership
 from ..errors import Outside, Refused, Unfinished, suggestion, to_finish
-from ..external import helm, helm_record, kubectl, shell
+from ..external import helm, helm_record, kubectl, waits
 from ..external.cluster import Cluster, plain
 from ..external.helm_record import Release
 from ..external.main_settings import Place
@@ -173,7 +173,7 @@ def upgrade(cluster: Cluster, release: Release, new: Values, description: str) -
         raise Unfinished(f"{cluster}: {helm.replaced(release.name, others)}")
 
 
-@shell.waiting("running Jobs")
+@waits.on("running Jobs")
 def wait_for_jobs(find: Callable[[], Jobs], limit: float, say: Say) -> Jobs:
     """Wait `limit` seconds for Jobs to end by themselves; gives those that still run, as `find` does."""
     deadline = time.monotonic() + limit

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from ..external import helm, helm_record, shell
+from ..external import helm, helm_record, waits
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from . import Say, check_done, removal
@@ -12,7 +12,7 @@ TIMEOUTS = 2  # a lock older than this many of Helm's own --timeout is dead
 POLL = 2.0  # seconds
 
 
-@shell.waiting("another helm")
+@waits.on("another helm")
 def settle(
     cluster: Cluster, release: Release, say: Say, meanwhile: Callable[[], object] = lambda: None
 ) -> Release | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from ..errors import Refused, Superseded, Unfinished, to_finish
-from ..external import helm, helm_record, kubectl, shell
+from ..external import helm, helm_record, kubectl, waits
 from ..external.cluster import Cluster
 from ..external.helm_record import Release
 from . import Problems
@@ -28,7 +28,7 @@ def clear(cluster: Cluster, releases: Collection[Release]) -> Problems:
     failed |= kubectl.delete_leftovers(cluster, left)
     left = [release for release in left if release.name not in failed]
     deadline, pause = time.monotonic() + cluster.timeout_seconds, SOON
-    with shell.waiting("Jobs and pods to go"):
+    with waits.on("Jobs and pods to go"):
         while (remains := kubectl.remains(cluster, left)) and time.monotonic() <= deadline:
             time.sleep(pause)
             pause = min(2 * pause, LATER)

@@ -3,13 +3,12 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from forks import PROGRAM
-from live import IMAGE, outside_environment
+from live import IMAGE, Staging, outside_environment, with_program
 from repositories import Repository, make_repository
 from staging_cronjobs.output.printing import ERASE
 from staging_cronjobs.output.waiting import OFTEN
@@ -21,7 +20,6 @@ HINT = "waiting for git …"
 SLOW = 'case "$*" in *rev-parse*) sleep 1.7 ;; esac'  # the first that is waited for
 
 Environment = dict[str, str]
-Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -39,17 +37,13 @@ def environment(tmp_path: Path) -> Environment:
 @pytest.fixture
 def slow(environment: Environment, tmp_path: Path) -> Environment:
     """With a git that takes its time."""
-    folder = tmp_path / "slow"
-    folder.mkdir()
-    script = f'#!/bin/sh\n{SLOW}\nPATH={environment["PATH"]}\nexec git "$@"\n'
-    folder.joinpath("git").write_text(script)
-    folder.joinpath("git").chmod(0o755)
-    return environment | {"PATH": f"{folder}{os.pathsep}{environment['PATH']}"}
+    script = f'{SLOW}\nexec $REAL "$@"'
+    return dict(with_program(Staging(environment), tmp_path / "slow", "git", script).environment)
 
 
-def on_a_terminal(repository: Repository, environment: Environment, *args: str) -> str:
+def on_a_terminal(repository: Repository, environment: Environment, *command: str | Path) -> str:
     """All that a terminal is given."""
-    terminal = Terminal([*RENDER, *args], repository.path, environment)
+    terminal = Terminal(command, repository.path, environment)
     try:
         done = terminal.end()
     finally:
@@ -66,13 +60,13 @@ def left(shown: str) -> list[str]:
 def test_after_a_second_it_is_named_and_goes_again(
     repository: Repository, slow: Environment, environment: Environment
 ) -> None:
-    shown = on_a_terminal(repository, slow)
+    shown = on_a_terminal(repository, slow, *RENDER)
     assert f"{ERASE}{HINT}{ERASE}" in shown
-    assert left(shown) == left(on_a_terminal(repository, environment))
+    assert left(shown) == left(on_a_terminal(repository, environment, *RENDER))
 
 
 def test_what_is_quick_is_not_named(repository: Repository, environment: Environment) -> None:
-    shown = on_a_terminal(repository, environment)
+    shown = on_a_terminal(repository, environment, *RENDER)
     assert "waiting" not in shown
     assert ERASE not in shown
 
@@ -82,11 +76,7 @@ def test_where_a_line_cannot_be_taken_back_none_is_shown(
     repository: Repository, slow: Environment, more: Environment
 ) -> None:
     line = [f"{name}={value}" for name, value in more.items()]
-    terminal = Terminal(["env", *line, *RENDER], repository.path, slow)
-    try:
-        shown = terminal.end().stderr
-    finally:
-        terminal.close()
+    shown = on_a_terminal(repository, slow, "env", *line, *RENDER)
     assert shown.startswith("record:\n")
 
 
@@ -96,7 +86,7 @@ def test_a_log_has_no_such_line(repository: Repository, slow: Environment) -> No
 
 
 def test_where_each_program_is_shown_nothing_goes_again(repository: Repository, slow: Environment) -> None:
-    shown = on_a_terminal(repository, slow, "--verbose")
+    shown = on_a_terminal(repository, slow, *RENDER, "--verbose")
     assert "+ git " in shown
     assert HINT not in shown
 
